@@ -1,0 +1,429 @@
+"""Turn claims into a subject (the policy information point, PIP): read exactly, keep unknown apart from empty.
+
+Pure: what an identity source says comes in as arguments. Whatever the claims hold, the result is a subject, nobody, or
+a fact marked unknown; never an exception.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple, assert_never
+
+from stguard import naming
+from stguard.errors import quote
+from stguard.model import ClaimPath, Claims, Identity, Membership, Subject
+from stguard.providers import BY_NAME, NONE, Pairs, Provider, by_issuer
+
+NOTES_LIMIT: Final = 50
+"""Most notes kept for one subject, so that 10 000 undeclared roles don't fill the memory."""
+
+ISSUER_FORM: Final = re.compile(r"[.:/]")
+"""A `sub` in a policy starts with an issuer when it holds one of these, else with a provider's section name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vocabulary:
+    """Hold the names that a policy declares; claims bring nothing else.
+
+    Attributes:
+        roles: role names.
+        cross_org: role names that count without an org.
+        permissions: names that an identity source may grant.
+        orgs: org ids; None when any id counts (`from_identity`).
+        multi_tenant: whether there are orgs at all.
+    """
+
+    roles: frozenset[str]
+    cross_org: frozenset[str]
+    permissions: frozenset[str]
+    orgs: frozenset[str] | None
+    multi_tenant: bool
+
+
+class Values(NamedTuple):
+    """Texts read from one claim.
+
+    Attributes:
+        known: the texts found.
+        unknown: why further ones can't be known, in plain words; None when `known` is complete.
+        ignored: what was passed over, in plain words.
+    """
+
+    known: frozenset[str]
+    unknown: str | None = None
+    ignored: str | None = None
+
+
+NOTHING: Final = Values(frozenset())
+
+
+def signed_in(claims: object) -> bool:
+    """Tell whether claims stand for somebody: a mapping that isn't empty and doesn't deny `is_logged_in`."""
+    return isinstance(claims, Mapping) and bool(claims) and claims.get("is_logged_in", True) is True
+
+
+def identity_for(claims: Claims, identity: Identity) -> Identity:
+    """Return the part of the identity section that holds for the `[auth.NAME]` section these claims came through."""
+    name = claims.get("provider")
+    return identity.providers.get(name, identity) if isinstance(name, str) else identity
+
+
+def provider_for(claims: Claims, identity: Identity) -> Provider:
+    """Return the row of the table that reads these claims."""
+    if identity.provider == "auto":
+        return by_issuer(claims.get("iss"))
+    return BY_NAME.get(identity.provider, NONE)
+
+
+def rejection(claims: Claims, identity: Identity) -> str | None:
+    """Return why a token counts as nobody (`identity.accept`), or None when it counts.
+
+    Source: OpenID Connect Core 1.0, section 3.1.3.7, steps 2 and 3: `iss` must match exactly, `aud` is one string or a
+    list of strings.
+    """
+    if identity.issuers is not None:
+        issuer = claims.get("iss")
+        if not isinstance(issuer, str) or issuer not in identity.issuers:
+            return "the token's `iss` is not accepted"
+    if identity.audiences is not None:
+        audience = claims.get("aud")
+        stated = audience if isinstance(audience, list | tuple) else [audience]
+        if not any(isinstance(entry, str) and entry in identity.audiences for entry in stated):
+            return "the token's `aud` is not accepted"
+    return None
+
+
+def texts(value: object) -> frozenset[str] | None:
+    """Return the texts of a claim for a `claim:` condition, or None when it is absent or unusable.
+
+    A text is one value; a list is its texts. Numbers, truth values and mappings are unusable.
+    """
+    if isinstance(value, str):
+        return frozenset((value,))
+    if isinstance(value, list | tuple):
+        found = frozenset(entry for entry in value if isinstance(entry, str))
+        return found if found or not value else None
+    return None
+
+
+def claim_texts(claims: Claims, name: str) -> frozenset[str] | None:
+    """Return the texts of the claim with this exact key, or None when it is absent, cut off or unusable."""
+    cut = claims.get("_claim_names")
+    return None if isinstance(cut, Mapping) and name in cut else texts(claims.get(name))
+
+
+def read(claims: Claims, where: ClaimPath, *, what: str, text_is_a_list: bool = True) -> Values:
+    """Read the texts that stand at one place in the claims.
+
+    Args:
+        claims: the raw claims.
+        where: the place. A key is taken as it stands, never split on dots.
+        what: the word for messages: `roles`, `groups`, `orgs`.
+        text_is_a_list: whether a plain string is one value.
+
+    Returns:
+        What is known, and why the rest isn't. An empty list is known and empty; an absent claim is unknown.
+    """
+    first = where.path[0]
+    cut = claims.get("_claim_names")
+    # OpenID Connect Core 1.0, section 5.6.2: a distributed claim stands elsewhere. Its address is not followed, since
+    # whoever issued the token could make this process call any host.
+    if (isinstance(cut, Mapping) and first in cut) or (first == "groups" and _truthy(claims.get("hasgroups"))):
+        return Values(frozenset(), f"the identity provider cut the {what} off: there are too many for the token")
+    value: object = claims
+    for key in where.path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+        if value is None:
+            return Values(frozenset(), f"the identity provider sent no {what}")
+    return _shape(value, where, what=what, text_is_a_list=text_is_a_list)
+
+
+def _truthy(value: object) -> bool:
+    return value is not None and value is not False and value != "false"
+
+
+def _shape(value: object, where: ClaimPath, *, what: str, text_is_a_list: bool) -> Values:
+    unusable = Values(frozenset(), f"the identity provider sent the {what} in a form that can't be used")
+    if isinstance(value, str):
+        if where.split is not None:
+            return Values(frozenset(part.strip() for part in value.split(where.split) if part.strip()))
+        return Values(frozenset((value,))) if value and text_is_a_list else unusable
+    if isinstance(value, bool):
+        if where.when_true is None:
+            return unusable
+        return Values(frozenset((where.when_true,))) if value else NOTHING
+    if isinstance(value, Mapping):
+        # SECURITY: `{"admin": false}` must not make an admin, so a mapping that denies an entry is not read as keys.
+        if any(entry is None or entry is False for entry in value.values()):
+            return unusable
+        value = list(value)
+    elif where.field is not None and isinstance(value, list | tuple):
+        value = [entry.get(where.field) if isinstance(entry, Mapping) else None for entry in value]
+    if not isinstance(value, list | tuple | set | frozenset):
+        return unusable
+    found = frozenset(entry for entry in value if isinstance(entry, str))
+    if value and not found:
+        return unusable
+    odd = sum(1 for entry in value if not isinstance(entry, str))
+    return Values(found, None, f"{odd} of the {what} are no text and were ignored" if odd else None)
+
+
+def subject_from(
+    claims: object,
+    *,
+    identity: Identity,
+    vocabulary: Vocabulary,
+    roles: Iterable[str] | None = (),
+    groups: Iterable[str] | None = (),
+    memberships: Iterable[Membership | Mapping[str, Any]] | None = (),
+) -> Subject | None:
+    """Make the subject that claims and an identity source stand for.
+
+    Args:
+        claims: claims as `st.user` holds them; anything that isn't a mapping counts as nobody.
+        identity: the policy's `identity` section.
+        vocabulary: the policy's names.
+        roles: role names an identity source adds, without an org; None when it could not say.
+        groups: group names it adds; None when it could not say.
+        memberships: memberships it adds; None when it could not say.
+
+    Returns:
+        The subject, or None for nobody: no claims, not signed in, or a token that `identity.accept` refuses.
+    """
+    if not isinstance(claims, Mapping) or not signed_in(claims):
+        return None
+    identity = identity_for(claims, identity)
+    if rejection(claims, identity) is not None:
+        return None
+    reading = _Reading(claims, identity=identity, vocabulary=vocabulary)
+    reading.read_person()
+    reading.read_groups(groups)
+    reading.read_roles(roles)
+    reading.read_memberships(memberships)
+    return reading.subject()
+
+
+class _Reading:
+    """Collect one subject's facts, and what stays unknown, step by step."""
+
+    def __init__(self, claims: Claims, *, identity: Identity, vocabulary: Vocabulary) -> None:
+        self.claims = claims
+        self.identity = identity
+        self.vocabulary = vocabulary
+        self.provider = provider_for(claims, identity)
+        self.unknown: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.ids: tuple[str, ...] = ()
+        self.email: str | None = None
+        self.groups: frozenset[str] = frozenset()
+        self.roles: frozenset[str] = frozenset()
+        self.members: dict[str, Membership] = {}
+
+    def subject(self) -> Subject:
+        return Subject(
+            id=self.ids[0] if self.ids else None,
+            ids=self.ids,
+            name=_text(self.claims.get("name")),
+            picture=_text(self.claims.get("picture")),
+            email=self.email,
+            groups=self.groups,
+            roles=self.roles,
+            memberships=self.members,
+            claims=self.claims,
+            unknown=self.unknown,
+            notes=tuple(self.notes[:NOTES_LIMIT]),
+        )
+
+    # --- who they are
+
+    def read_person(self) -> None:
+        sub = _text(self.claims.get("sub"))
+        issuer, provider = _text(self.claims.get("iss")), _text(self.claims.get("provider"))
+        if sub is not None:
+            self.ids = tuple(f"{prefix}|{sub}" for prefix in (issuer, provider) if prefix is not None)
+        if sub is None or issuer is None:
+            self.unknown["sub:issuer"] = "the identity provider sent no usable `sub` and `iss`"
+        if sub is None or provider is None:
+            self.unknown["sub:provider"] = "the sign-in named no provider, or no usable `sub`"
+        email = self.claims.get("email")
+        if not isinstance(email, str) or not email:
+            self.unknown["email"] = "the identity provider sent no e-mail"
+            return
+        normal = naming.normalise(email)
+        # SECURITY: a compatibility character that turns into `@` (U+FF20, U+FE6B) would move the domain.
+        if not naming.email_domain(normal) or normal.count("@") != email.count("@"):
+            self.unknown["email"] = "the identity provider sent an e-mail that can't be used"
+        elif self.claims.get("email_verified") is True or self.identity.trust_email is True:
+            self.email = normal
+        else:
+            self.unknown["email"] = "the e-mail is not verified"
+
+    # --- groups and roles without an org
+
+    def read_groups(self, added: Iterable[str] | None) -> None:
+        extra = self._added(added, "groups")
+        where = self.identity.groups or self.provider.groups
+        if where is not None:
+            values = self._read(where, "groups")
+        elif added is None or extra.known:
+            values = NOTHING
+        else:
+            values = Values(frozenset(), "no claim and no identity source says which groups there are")
+        self.groups = values.known | extra.known
+        self._unknown("groups", values.unknown or extra.unknown)
+
+    def read_roles(self, added: Iterable[str] | None) -> None:
+        extra = self._added(added, "roles")
+        where = self.identity.roles or self.provider.roles
+        values = self._read(where, "roles") if where is not None else NOTHING
+        self.roles = self._declared_roles(values.known | extra.known)
+        self._unknown("roles", values.unknown or extra.unknown)
+        if self.vocabulary.multi_tenant:
+            for role in sorted(self.roles - self.vocabulary.cross_org):
+                self._note("role {} came without an org and is not `cross_org`: ignored", role)
+
+    def _added(self, added: object, what: str) -> Values:
+        if added is None:
+            return Values(frozenset(), f"the identity source could not say which {what} there are")
+        if isinstance(added, str):
+            return Values(frozenset((added,)))
+        if not isinstance(added, Iterable) or isinstance(added, Mapping | bytes):
+            return Values(frozenset(), f"the identity source sent the {what} in a form that can't be used")
+        return _shape(list(added), ClaimPath(path=(what,)), what=what, text_is_a_list=True)
+
+    def _read(self, where: ClaimPath, what: str) -> Values:
+        values = read(self.claims, where, what=what, text_is_a_list=self.provider.text_is_a_list)
+        if values.ignored is not None:
+            self._note(values.ignored)
+        return values
+
+    def _declared_roles(self, names: Iterable[str]) -> frozenset[str]:
+        known = set()
+        for name in names:
+            role = self.identity.role_names.get(name, name)
+            if role in self.vocabulary.roles:
+                known.add(role)
+            else:
+                self._note("role {} is not declared in the policy: ignored", name)
+        return frozenset(known)
+
+    # --- orgs, and what is held in them
+
+    def read_memberships(self, added: Iterable[Membership | Mapping[str, Any]] | None) -> None:
+        where = self.identity.orgs or self.provider.orgs
+        if where is not None:
+            values = self._read(where, "orgs")
+            self._unknown("orgs", values.unknown)
+            for org in sorted(values.known):
+                self._join(org)
+        if self.provider.pairs is not None:
+            self._read_pairs(self.provider.pairs, self.provider.pairs_shape)
+        if added is None:
+            self._unknown("memberships", "the identity source could not say which orgs there are")
+        elif isinstance(added, str | bytes | Mapping) or not isinstance(added, Iterable):
+            self._unknown("memberships", "the identity source sent the memberships in a form that can't be used")
+        else:
+            for entry in added:
+                self._add(entry)
+
+    def _read_pairs(self, where: ClaimPath, shape: Pairs | None) -> None:
+        value: object = self.claims
+        for key in where.path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if shape is Pairs.ORG_TO_MEMBER and value is None:
+            # With an org active in the token, PropelAuth sends that one org under a key of its own.
+            one = self.claims.get("org_member_info")
+            org = one.get("org_id") if isinstance(one, Mapping) else None
+            value = {org: one} if isinstance(org, str) else None
+        if not isinstance(value, Mapping):
+            self._unknown("memberships", "the identity provider sent no roles by org")
+            return
+        for key, entry in value.items():
+            if not isinstance(key, str) or not isinstance(entry, Mapping) or shape is None:
+                self._unknown("memberships", "the identity provider sent roles by org in a form that can't be used")
+                continue
+            match shape:
+                case Pairs.ROLE_TO_ORGS:
+                    for org in entry:
+                        self._add({"org": org, "roles": [key]})
+                case Pairs.ORG_TO_MEMBER:
+                    self._add_member(key, entry)
+                case _:
+                    assert_never(shape)
+
+    def _add_member(self, org: str, entry: Mapping[str, Any]) -> None:
+        if entry.get("user_role") is None:
+            self._note("org {} came without a role: no membership", org)
+            return
+        inherited = entry.get("inherited_user_roles_plus_current_role")
+        several = entry.get("additional_roles")
+        roles = [entry["user_role"], *(inherited if isinstance(inherited, list) else [])]
+        roles += several if isinstance(several, list) else []
+        self._add(
+            {"org": org, "name": entry.get("org_name"), "roles": roles, "permissions": entry.get("user_permissions")}
+        )
+
+    def _add(self, entry: object) -> None:
+        """Join one membership that a source or a claim names, whatever its form."""
+        if isinstance(entry, Mapping):
+            org, name = entry.get("org"), entry.get("name")
+            roles, permissions = entry.get("roles", ()), entry.get("permissions", ())
+        elif isinstance(entry, Membership):
+            org, name, roles, permissions = entry.org, entry.name, entry.roles, entry.permissions
+        else:
+            org = None
+        if not isinstance(org, str) or not org:
+            self._unknown("memberships", "the identity source sent a membership in a form that can't be used")
+            return
+        org = self._join(org, name=name if isinstance(name, str) else None)
+        if org is None:
+            return
+        held, granted = self._added(roles, "roles"), self._added(permissions, "permissions")
+        before = self.members[org]
+        self.members[org] = replace(
+            before,
+            roles=tuple(sorted(self._declared_roles(held.known).union(before.roles or ()))),
+            permissions=tuple(sorted(self._declared_permissions(granted.known).union(before.permissions or ()))),
+        )
+        self._unknown(f"roles:{org}", held.unknown)
+        self._unknown(f"permissions:{org}", granted.unknown)
+
+    def _declared_permissions(self, names: Iterable[str]) -> set[str]:
+        known = set()
+        for name in names:
+            ours = self.identity.permission_names.get(name)
+            if ours is not None:
+                known.add(ours)
+            elif name in self.vocabulary.permissions:
+                known.add(name)
+            else:
+                self._note("permission {} is not in the policy's catalogue: ignored", name)
+        return known
+
+    def _join(self, org: str, *, name: str | None = None) -> str | None:
+        """Make the subject a member of an org, and return the policy's name of it, or None when it doesn't count."""
+        ours = self.identity.org_names.get(org, org)
+        if not self.vocabulary.multi_tenant:
+            self._note("org {} came, but the policy has no `orgs`: ignored", org)
+            return None
+        if self.vocabulary.orgs is not None and ours not in self.vocabulary.orgs:
+            self._note("org {} is not declared in the policy: ignored", org)
+            return None
+        before = self.members.get(ours)
+        if before is None or before.name is None:
+            self.members[ours] = replace(before, name=name) if before else Membership(org=ours, name=name)
+        return ours
+
+    def _unknown(self, fact: str, why: str | None) -> None:
+        if why is not None:
+            self.unknown.setdefault(fact, why)
+
+    def _note(self, text: str, name: str = "") -> None:
+        if len(self.notes) < NOTES_LIMIT:
+            self.notes.append(text.format(quote(name)))
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Install what the tests need from the system's packages, where that is possible: Debian or Ubuntu, as root.
+# Elsewhere the tests that need a missing part skip with a line that names it.
+set -eu
+missing=""
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+[ -z "$missing" ] && exit 0
+if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+  apt-get update -qq
+  # shellcheck disable=SC2086  # a list of package names
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+  echo "not installed, so some tests will skip:$missing" >&2
+fi
