@@ -1,0 +1,9 @@
+"""Run `python -m stguard.cli`."""
+
+from __future__ import annotations
+
+import sys
+
+from stguard.cli import main
+
+sys.exit(main())
