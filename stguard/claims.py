@@ -48,12 +48,10 @@ class Values(NamedTuple):
     Attributes:
         known: the texts found.
         unknown: why further ones can't be known, in plain words; None when `known` is complete.
-        ignored: what was passed over, in plain words.
     """
 
     known: frozenset[str]
     unknown: str | None = None
-    ignored: str | None = None
 
 
 NOTHING: Final = Values(frozenset())
@@ -98,13 +96,12 @@ def rejection(claims: Claims, identity: Identity) -> str | None:
 def texts(value: object) -> frozenset[str] | None:
     """Return the texts of a claim for a `claim:` condition, or None when it is absent or unusable.
 
-    A text is one value; a list is its texts. Numbers, truth values and mappings are unusable.
+    A text is one value; a list of texts is its texts. Anything else is unusable, a list with anything else in it too.
     """
     if isinstance(value, str):
         return frozenset((value,))
-    if isinstance(value, list | tuple):
-        found = frozenset(entry for entry in value if isinstance(entry, str))
-        return found if found or not value else None
+    if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
+        return frozenset(value)
     return None
 
 
@@ -166,8 +163,11 @@ def _shape(value: object, where: ClaimPath, *, what: str, text_is_a_list: bool) 
     found = frozenset(entry for entry in value if isinstance(entry, str))
     if value and not found:
         return unusable
+    # SECURITY: an entry that can't be read might be the group that a forbid names, so the rest stays unknown.
     odd = sum(1 for entry in value if not isinstance(entry, str))
-    return Values(found, None, f"{odd} of the {what} are no text and were ignored" if odd else None)
+    return Values(
+        found, f"the identity provider sent {odd} of the {what} in a form that can't be used" if odd else None
+    )
 
 
 def subject_from(
@@ -266,7 +266,7 @@ class _Reading:
         extra = self._added(added, "groups")
         where = self.identity.groups or self.provider.groups
         if where is not None:
-            values = self._read(where, "groups")
+            values = read(self.claims, where, what="groups", text_is_a_list=self.provider.text_is_a_list)
         elif added is None or extra.known:
             values = NOTHING
         else:
@@ -277,7 +277,8 @@ class _Reading:
     def read_roles(self, added: Iterable[str] | None) -> None:
         extra = self._added(added, "roles")
         where = self.identity.roles or self.provider.roles
-        values = self._read(where, "roles") if where is not None else NOTHING
+        text_is_a_list = self.provider.text_is_a_list
+        values = read(self.claims, where, what="roles", text_is_a_list=text_is_a_list) if where else NOTHING
         self.roles = self._declared_roles(values.known | extra.known)
         self._unknown("roles", values.unknown or extra.unknown)
         if self.vocabulary.multi_tenant:
@@ -292,12 +293,6 @@ class _Reading:
         if not isinstance(added, Iterable) or isinstance(added, Mapping | bytes):
             return Values(frozenset(), f"the identity source sent the {what} in a form that can't be used")
         return _shape(list(added), ClaimPath(path=(what,)), what=what, text_is_a_list=True)
-
-    def _read(self, where: ClaimPath, what: str) -> Values:
-        values = read(self.claims, where, what=what, text_is_a_list=self.provider.text_is_a_list)
-        if values.ignored is not None:
-            self._note(values.ignored)
-        return values
 
     def _declared_roles(self, names: Iterable[str]) -> frozenset[str]:
         known = set()
@@ -314,7 +309,7 @@ class _Reading:
     def read_memberships(self, added: Iterable[Membership | Mapping[str, Any]] | None) -> None:
         where = self.identity.orgs or self.provider.orgs
         if where is not None:
-            values = self._read(where, "orgs")
+            values = read(self.claims, where, what="orgs")
             self._unknown("orgs", values.unknown)
             for org in sorted(values.known):
                 self._join(org)

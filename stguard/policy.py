@@ -1,6 +1,6 @@
 """A policy as programs use it: load it, make a subject, ask.
 
-The engine decides and `explain` says why; this module loads, checks the names that code passes in, and reads the clock.
+The engine decides and `reasons` says why; this module loads, checks the names that code passes in, and reads the clock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from stguard import engine, explain
+from stguard import engine, reasons
 from stguard.claims import Vocabulary, subject_from
 from stguard.errors import ConfigurationError, PolicyFileError, Problem, Severity, nearest, quote
 from stguard.model import (
@@ -297,9 +297,9 @@ class Policy:
         moment = _moment(at)
         view = self._view(subject, org=org, at=moment)
         if isinstance(action, str) and action in self._index:
-            return _asked_in(explain.permission(view, action, at=moment), org)
+            return _asked_in(reasons.permission(view, action, at=moment), org)
         page = self._page_asked(action)
-        return _asked_in(explain.page(view, page, rule=self._page_rule(page), at=moment), org)
+        return _asked_in(reasons.page(view, page, rule=self._page_rule(page), at=moment), org)
 
     def pages(
         self, subject: Subject | None, *, org: str | None = None, at: datetime | float | None = None
@@ -339,7 +339,7 @@ class Policy:
         if rules and by_section is not None:
             rules.append(by_section)
         whole = None if not rules else rules[0] if len(rules) == 1 else AllOf(tuple(rules))
-        return _asked_in(explain.page(view, page, rule=whole, at=moment), org)
+        return _asked_in(reasons.page(view, page, rule=whole, at=moment), org)
 
     def holds(
         self, subject: Subject | None, rule: Rule, *, org: str | None = None, at: datetime | float | None = None
@@ -352,7 +352,7 @@ class Policy:
     ) -> Decision:
         """Decide a rule from code, checked by `rule`, with the reason, what is missing, and the steps."""
         moment = _moment(at)
-        return _asked_in(explain.rule(self._view(subject, org=org, at=moment), rule, at=moment), org)
+        return _asked_in(reasons.rule(self._view(subject, org=org, at=moment), rule, at=moment), org)
 
     def rule(self, rule: Rule) -> Rule:  # noqa: C901  one branch for each kind of rule
         """Check the names in a rule from code, and return it with e-mails and domains normalised.

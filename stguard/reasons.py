@@ -295,7 +295,7 @@ def _together(parts: Sequence[Sequence[Way]]) -> list[Way]:
     return [tuple(dict.fromkeys(step for way in chosen for step in way)) for chosen in found]
 
 
-def _to_true(view: View, asked: Rule, *, at: float) -> list[Way]:  # noqa: PLR0911  one branch for each kind of rule
+def _to_true(view: View, asked: Rule, *, at: float) -> list[Way]:
     if rule_value(asked, view) == TRUE:
         return [()]
     match asked:
@@ -333,7 +333,7 @@ def _to_fact(view: View, asked: Rule) -> list[Way]:
             return [("to sign in",)]
 
 
-def _to_false(view: View, asked: Rule, *, at: float) -> list[Way]:  # noqa: PLR0911  one branch for each kind of rule
+def _to_false(view: View, asked: Rule, *, at: float) -> list[Way]:
     if rule_value(asked, view) == FALSE:
         return [()]
     match asked:

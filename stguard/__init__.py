@@ -1,0 +1,90 @@
+"""stguard: who may see and do what in a Streamlit app, from a policy file.
+
+Importing this loads neither Streamlit nor YAML; a name loads its module when it is first used (PEP 562).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from stguard.app.guard import authorize, can, explain, requires, subject
+    from stguard.app.menu import navigation
+    from stguard.app.orgs import org, org_selector
+    from stguard.app.screens import login_page, user_menu
+    from stguard.app.settings import configure
+    from stguard.errors import (
+        AccessDenied,
+        ConfigurationError,
+        IdentityError,
+        PolicyFileError,
+        Problem,
+        Severity,
+        StguardError,
+    )
+    from stguard.model import Decision, Facts, Membership, Reason, Subject
+    from stguard.policy import Policy
+
+__all__ = [
+    "AccessDenied",
+    "ConfigurationError",
+    "Decision",
+    "Facts",
+    "IdentityError",
+    "Membership",
+    "Policy",
+    "PolicyFileError",
+    "Problem",
+    "Reason",
+    "Severity",
+    "StguardError",
+    "Subject",
+    "authorize",
+    "can",
+    "configure",
+    "explain",
+    "login_page",
+    "navigation",
+    "org",
+    "org_selector",
+    "requires",
+    "subject",
+    "user_menu",
+]
+
+_MODULES: Final = {
+    "stguard.app.guard": ("authorize", "can", "explain", "requires", "subject"),
+    "stguard.app.menu": ("navigation",),
+    "stguard.app.orgs": ("org", "org_selector"),
+    "stguard.app.screens": ("login_page", "user_menu"),
+    "stguard.app.settings": ("configure",),
+    "stguard.errors": (
+        "AccessDenied",
+        "ConfigurationError",
+        "IdentityError",
+        "PolicyFileError",
+        "Problem",
+        "Severity",
+        "StguardError",
+    ),
+    "stguard.model": ("Decision", "Facts", "Membership", "Reason", "Subject"),
+    "stguard.policy": ("Policy",),
+}
+
+_HOME: Final = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  each name has its own type, stated above
+    """Load the module of a public name at its first use."""
+    module = _HOME.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,50 @@
+"""What README and the documentation show is run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from stguard import Policy
+from stguard.testing import as_user
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return [body for kind, body in BLOCK.findall((ROOT / name).read_text(encoding="utf-8")) if kind == language]
+
+
+@pytest.fixture
+def readme_app(tmp_path: Path) -> AppTest:
+    (app,) = blocks("README.md", "python")
+    (policy,) = blocks("README.md", "yaml")
+    (tmp_path / "app.py").write_text(app, encoding="utf-8")
+    (tmp_path / "policy.yaml").write_text(policy, encoding="utf-8")
+    return AppTest.from_file(str(tmp_path / "app.py"))
+
+
+def test_the_readme_app_has_at_most_twelve_lines() -> None:
+    (app,) = blocks("README.md", "python")
+    assert len([line for line in app.splitlines() if line.strip()]) <= 12
+
+
+@pytest.mark.parametrize(("email", "may_export"), [("ann@acme.com", True), ("bob@acme.com", False)])
+def test_the_readme_app_shows_each_person_what_the_policy_says(
+    readme_app: AppTest, email: str, *, may_export: bool
+) -> None:
+    claims = {"sub": email, "name": "A", "email": email, "email_verified": True, "groups": [], "roles": []}
+    ran = as_user(readme_app, claims | {"is_logged_in": True}).run()
+    assert not ran.exception
+    assert ran.markdown[0].value == "Hello, A."
+    policy = Policy.from_yaml(blocks("README.md", "yaml")[0])
+    assert policy.allows(policy.subject(claims), "report:export") is may_export
+
+
+@pytest.mark.parametrize("text", blocks("docs/policy.md", "yaml"))
+def test_each_policy_in_the_documentation_loads_without_errors(text: str) -> None:
+    assert Policy.from_yaml(text).page_names
