@@ -1,0 +1,256 @@
+"""What people see: the sign-in page, refusals, messages, and who is signed in.
+
+SECURITY: no sentence names a rule, a role, a permission or a file; names that came with the claims are shown as plain
+text, never as Markdown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import streamlit as st
+
+from stguard.app import private
+from stguard.app.standing import Standing, standing_or_none
+from stguard.errors import PolicyFileError, StguardError
+from stguard.model import Decision, Reason
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+LOCK: Final = ":material/lock:"
+SIGN_IN: Final = ":material/login:"
+
+UNAVAILABLE: Final = "Not available right now."
+"""What is drawn beside the pages when access can't be checked; the page itself says more."""
+
+NOT_ALLOWED: Final = "You don't have access to this."
+
+_SENTENCES: Final = {
+    Reason.NOT_SIGNED_IN: "Please sign in to continue.",
+    Reason.NO_ORG: "Choose an organization to continue.",
+    Reason.NOT_A_MEMBER: "You are not a member of this organization.",
+    Reason.UNKNOWN: "You don't have access to this: your sign-in did not bring what is needed to allow it.",
+}
+"""What a refusal says, by its reason; every other reason says only that there is no access."""
+
+_KNOWN: Final = (
+    ("Google", ("google",), ("accounts.google.com",)),
+    ("Microsoft", ("microsoft", "entra", "azure"), ("login.microsoftonline.com", "sts.windows.net")),
+    ("Okta", ("okta",), (".okta.com", ".oktapreview.com")),
+    ("Auth0", ("auth0",), (".auth0.com",)),
+    ("Amazon", ("cognito", "amazon"), (".amazonaws.com",)),
+    ("Keycloak", ("keycloak",), ()),
+    ("GitHub", ("github",), ("github.com",)),
+    ("GitLab", ("gitlab",), ("gitlab.com",)),
+    ("PropelAuth", ("propelauth",), (".propelauthtest.com", ".propelauth.com")),
+)
+"""Name to show, words in a section's name, ends of the host in its `server_metadata_url`."""
+
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:^&.])")
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Name one way to sign in that Streamlit's secrets configure.
+
+    Attributes:
+        name: the section under `[auth]`; None for `[auth]` itself.
+        label: what the button says.
+    """
+
+    name: str | None
+    label: str
+
+
+# --- signing in ------------------------------------------------------------------------------------------------------
+
+
+def login_page(title: str = "Sign in", *, text: str | None = None) -> None:
+    """Draw a sign-in page with a button for each provider configured under `[auth]` in Streamlit's secrets.
+
+    Args:
+        title: the heading.
+        text: a sentence below it; None for the usual one.
+    """
+    with _card():
+        st.header(title, anchor=False, text_alignment="center")
+        st.caption(plain(text) if text is not None else "Use your account to continue.", text_alignment="center")
+        found = providers()
+        for provider in found:
+            st.button(
+                provider.label,
+                key=f"stguard_login_{provider.name or ''}",
+                on_click=st.login,
+                args=(provider.name,) if provider.name is not None else (),
+                icon=SIGN_IN,
+                type="primary" if len(found) == 1 else "secondary",
+                width="stretch",
+            )
+        if not found:
+            st.info("Sign-in is not set up for this app.", icon=LOCK)
+
+
+def providers() -> tuple[Provider, ...]:
+    """Return the ways to sign in that Streamlit's secrets configure, in their order."""
+    auth = _auth_section()
+    named = tuple(
+        Provider(name, _label(name, section))
+        for name, section in auth.items()
+        if isinstance(section, Mapping) and "client_id" in section
+    )
+    return (Provider(None, _label("", auth)), *named) if "client_id" in auth else named
+
+
+def _auth_section() -> Mapping[str, Any]:
+    try:
+        auth = st.secrets["auth"]
+    except (KeyError, FileNotFoundError):
+        return {}
+    return auth if isinstance(auth, Mapping) else {}
+
+
+def _label(name: str, section: Mapping[str, Any]) -> str:
+    host = urlsplit(str(section.get("server_metadata_url", ""))).hostname or ""
+    for shown, words, ends in _KNOWN:
+        if any(word in name.lower() for word in words) or (not name and host.endswith(ends or ("\0",))):
+            return f"Continue with {shown}"
+    own = name.replace("-", " ").strip()
+    return f"Continue with {plain(own.title() if own == own.lower() else own)}" if own else "Sign in"
+
+
+# --- refusing --------------------------------------------------------------------------------------------------------
+
+
+def sentence(asked: Standing, decision: Decision) -> str:
+    """Return the plain sentence for a refusal: what, never by which rule."""
+    if decision.reason is Reason.NO_ORG and not asked.policy.memberships(asked.subject):
+        return "You are not a member of any organization in this app."
+    return _SENTENCES.get(decision.reason, NOT_ALLOWED)
+
+
+def show_refusal(asked: Standing, decision: Decision, *, brief: bool = False, locked: bool = False) -> None:
+    """Draw a refusal, and how to go on.
+
+    Args:
+        asked: who asks.
+        decision: the refusal.
+        brief: one line in place, for a fragment or a part of a page.
+        locked: also say what is missing (for a page whose policy says `on_deny: lock`).
+    """
+    text = sentence(asked, decision)
+    if brief:
+        st.error(text, icon=LOCK)
+        return
+    if decision.reason is Reason.NOT_SIGNED_IN:
+        login_page()
+        return
+    with _card():
+        st.subheader(text, anchor=False)
+        if locked and decision.missing:
+            st.write("This would open it:")
+            for item in decision.missing:
+                st.markdown(f"- {plain(item)}")
+        for hint in _ways_on(asked, decision):
+            st.write(hint)
+        _signed_in_as(asked)
+        st.button("Sign in with another account", key="stguard_switch_account", on_click=st.logout, icon=SIGN_IN)
+
+
+def _ways_on(asked: Standing, decision: Decision) -> list[str]:
+    several = len(asked.policy.memberships(asked.subject)) > 1
+    if decision.reason is Reason.NO_ORG and several:
+        return ["Pick one of your organizations, and this page opens if you have access there."]
+    ways = ["You may have access in another of your organizations."] if several else []
+    return [*ways, "If you need access, ask an administrator of this app."]
+
+
+def _signed_in_as(asked: Standing) -> None:
+    who = asked.subject
+    if who is None:
+        return
+    shown = " · ".join(part for part in (who.name, who.email, _org_name(asked)) if part)
+    if shown:
+        st.caption(f"Signed in as {plain(shown)}")
+
+
+def _org_name(asked: Standing) -> str | None:
+    org = asked.org
+    membership = asked.policy.membership(asked.subject, org) if org is not None else None
+    return membership.name or membership.org if membership is not None else None
+
+
+def show_notices(asked: Standing) -> None:
+    """Draw what was refused in callbacks before this run's body, once."""
+    if not asked.memo.notices or private.in_callback(asked.ctx) or private.in_fragment_run(asked.ctx):
+        return
+    notices, asked.memo.notices = asked.memo.notices, []
+    for text in dict.fromkeys(notices):
+        st.error(text, icon=LOCK)
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+
+def show_problem(error: StguardError) -> None:
+    """Draw a page that says that the app can't check access, and what its author must do. Nothing else opens.
+
+    SECURITY: the problems of a policy name roles and people; they go to the log, not to whoever opens the app.
+    """
+    with _card():
+        st.subheader("This app is not available right now.", anchor=False)
+        st.write("It could not check who may see what, so it shows nothing.")
+        if isinstance(error, PolicyFileError):
+            st.caption("For the author: the policy has errors. The log lists them, and so does `stguard check`.")
+        else:
+            st.caption(f"For the author: {error}")
+
+
+# --- who is signed in ------------------------------------------------------------------------------------------------
+
+
+def user_menu(*, container: DeltaGenerator | None = None) -> None:
+    """Draw who is signed in: name, e-mail, active org, and a button to log out; or a button to sign in.
+
+    Args:
+        container: where to draw; None for the sidebar.
+    """
+    asked = standing_or_none()
+    with container if container is not None else st.sidebar:
+        if asked is None:
+            st.caption(UNAVAILABLE)
+            return
+        if asked.subject is None:
+            _sign_in_button()
+            return
+        who = asked.subject
+        st.markdown(f"**{plain(who.name or who.email or 'Signed in')}**")
+        details = " · ".join(part for part in (who.email if who.name else None, _org_name(asked)) if part)
+        if details:
+            st.caption(plain(details))
+        st.button("Log out", key="stguard_logout", on_click=st.logout, icon=":material/logout:")
+
+
+def _sign_in_button() -> None:
+    found = providers()
+    if len(found) == 1:
+        only = found[0].name
+        st.button("Sign in", key="stguard_login", on_click=st.login, args=() if only is None else (only,), icon=SIGN_IN)
+    else:
+        st.caption("Not signed in")
+
+
+def plain(text: str) -> str:
+    """Return text escaped so that Markdown shows it as it stands, on one line and as valid Unicode."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+def _card() -> DeltaGenerator:
+    """Return a bordered container in the middle of the page."""
+    middle: DeltaGenerator = st.columns([1, 2, 1])[1]
+    return middle.container(border=True)

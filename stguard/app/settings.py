@@ -1,0 +1,173 @@
+"""Process-wide settings, one set for each main script: the policy store, the identity source, the audit."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from stguard.app import private
+from stguard.errors import ConfigurationError, quote
+from stguard.model import Decision, Facts, Rule, Subject
+from stguard.policy import Policy
+from stguard.store import OnBadEdit, PolicyStore, discover
+
+if TYPE_CHECKING:
+    from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
+
+IdentitySource = Callable[[Mapping[str, Any]], Facts]
+"""What adds to the claims: claims in, facts out; raising counts as facts that can't be known."""
+
+Audit = Callable[[Subject | None, Decision], object]
+"""What is told of each decision that was enforced, allowed or refused."""
+
+PolicyChoice = str | Path | PolicyStore | Policy
+"""A file, a folder, a store, or a policy that is already loaded."""
+
+RULES_LIMIT: Final = 4096
+"""Most rules from code remembered as checked; a program that makes ever new ones only loses the memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Settings:
+    """Hold what one app is configured with. Replaced whole, never changed.
+
+    Attributes:
+        choice: the policy as `configure` was given it; None when it was discovered.
+        on_bad_edit: what a bad later edit does.
+        store: where the policy in force comes from; a loaded policy stands for itself.
+        identity: the identity source; None: the claims alone.
+        audit: told of each enforced decision; None: refusals are logged, nothing else.
+        checked: rules from code whose names were found in a policy: that policy, and the rule in its compared form.
+    """
+
+    choice: PolicyChoice | None
+    on_bad_edit: OnBadEdit
+    store: PolicyStore | Policy
+    identity: IdentitySource | None = None
+    audit: Audit | None = None
+    checked: dict[Rule, tuple[Policy, Rule]] = field(default_factory=dict)
+
+    def policy(self) -> Policy:
+        """Return the policy in force now; raises PolicyFileError when there is none."""
+        return self.store if isinstance(self.store, Policy) else self.store.current()
+
+    def check(self, rule: Rule, *, policy: Policy) -> Rule:
+        """Return a rule from code in its compared form; ConfigurationError when it names what is not declared."""
+        known = self.checked.get(rule)
+        if known is None or known[0] is not policy:
+            known = (policy, policy.rule(rule))
+            if len(self.checked) >= RULES_LIMIT:
+                self.checked.clear()
+            self.checked[rule] = known
+        return known[1]
+
+
+_lock: Final = threading.Lock()
+_by_script: Final[dict[str, Settings]] = {}
+
+
+def settings_of(ctx: ScriptRunContext) -> Settings:
+    """Return the settings of the app that runs; the defaults when `configure` was not called.
+
+    Raises:
+        ConfigurationError: no policy can be found.
+    """
+    script = private.script_key(ctx)
+    known = _by_script.get(script)
+    if known is not None:
+        return known
+    return _put(script, policy=None, identity=None, on_bad_edit="keep", audit=None)
+
+
+def known_settings(ctx: ScriptRunContext) -> Settings | None:
+    """Return the settings of the app that runs when there are any yet."""
+    return _by_script.get(private.script_key(ctx))
+
+
+def configure(
+    policy: PolicyChoice | None = None,
+    identity: IdentitySource | None = None,
+    on_bad_edit: OnBadEdit = "keep",
+    audit: Audit | None = None,
+) -> None:
+    """Set up stguard for this app; optional. Call it at the top of the main script.
+
+    It may be called in each rerun: equal values change nothing, other values take effect from now on.
+
+    Args:
+        policy: the policy file or folder, relative to the main script's folder; or a `PolicyStore`, or a loaded
+            `Policy`. None: `$STGUARD_POLICY`, else `policies/` or `policy.yaml` beside the main script.
+        identity: adds roles, groups and memberships to the claims: called with the claims, returns `Facts`. Asked
+            at most once a minute for each session; what it raises makes those facts unknown.
+        on_bad_edit: `keep` leaves the last good policy in force after a bad edit of its files, `deny` refuses
+            everything until they are good again.
+        audit: called with the subject (None: nobody signed in) and the decision, each time one was enforced.
+
+    Raises:
+        ConfigurationError: called outside a script run, or no policy can be found.
+    """
+    ctx = private.context()
+    if ctx is None:
+        raise ConfigurationError(
+            "configure() outside a script run; call it in the main script that `streamlit run` starts"
+        )
+    if policy is not None and not isinstance(policy, str | Path | PolicyStore | Policy):
+        raise ConfigurationError(f"policy is a path, got {quote(type(policy).__name__)}")
+    for name, value in (("identity", identity), ("audit", audit)):
+        if value is not None and not callable(value):
+            raise ConfigurationError(f"{name} is a function, got {quote(type(value).__name__)}")
+    _put(private.script_key(ctx), policy=policy, identity=identity, on_bad_edit=on_bad_edit, audit=audit)
+
+
+def same_callable(one: object, other: object) -> bool:
+    """Tell whether two callables do the same: a rerun of a script makes its functions anew.
+
+    Functions are the same by their code, other objects by equality or by type and attributes.
+    """
+    if one is other or one == other:
+        return True
+    if inspect.isfunction(one) and inspect.isfunction(other):
+        return one.__code__ == other.__code__ and one.__defaults__ == other.__defaults__
+    if type(one).__module__ != type(other).__module__ or type(one).__qualname__ != type(other).__qualname__:
+        return False
+    attributes = getattr(one, "__dict__", None)
+    return bool(attributes) and attributes == getattr(other, "__dict__", None)
+
+
+def _put(
+    script: str,
+    *,
+    policy: PolicyChoice | None,
+    identity: IdentitySource | None,
+    on_bad_edit: OnBadEdit,
+    audit: Audit | None,
+) -> Settings:
+    with _lock:
+        known = _by_script.get(script)
+        if known is not None and known.choice == policy and known.on_bad_edit == on_bad_edit:
+            if known.identity is identity and known.audit is audit:
+                return known
+            made = replace(known, identity=identity, audit=audit)
+        else:
+            store = _store(policy, folder=Path(script).resolve().parent, on_bad_edit=on_bad_edit)
+            made = Settings(choice=policy, on_bad_edit=on_bad_edit, store=store, identity=identity, audit=audit)
+        _by_script[script] = made
+        return made
+
+
+def _store(policy: PolicyChoice | None, *, folder: Path, on_bad_edit: OnBadEdit) -> PolicyStore | Policy:
+    if isinstance(policy, PolicyStore | Policy):
+        return policy
+    if policy is None:
+        return PolicyStore(discover(folder, environ=os.environ), on_bad_edit=on_bad_edit)
+    path = folder / policy
+    if not path.exists():
+        raise ConfigurationError(
+            f"no policy at {quote(policy)} (looked for relative to the main script's folder); `stguard init` writes one"
+        )
+    return PolicyStore(path, on_bad_edit=on_bad_edit)

@@ -1,0 +1,338 @@
+"""Who asks, under which policy, in which org, now: the one place where `st.user` is read.
+
+The claims are read once in a run, and again in the next; the subject made of them is kept in the session as long as
+claims, facts and policy are the same. The policy in force is asked for at each call.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import streamlit as st
+
+from stguard.app import private
+from stguard.app.settings import IdentitySource, Settings, same_callable, settings_of
+from stguard.errors import ConfigurationError, StguardError, quote
+from stguard.model import Claims, Decision, Facts, PermissionIs, Reason, Rule, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
+
+    from stguard.policy import Policy
+
+FACTS_LIVE: Final = 60.0
+"""Seconds for which what an identity source said counts."""
+
+FAILURE_LIVES: Final = 10.0
+"""Seconds before an identity source that failed is asked again."""
+
+ORG_WISH: Final = "stguard_org"
+"""Key in the session state, and `org` in the address: the org a person wants to work in."""
+
+MEMO_KEY: Final = "_stguard"
+"""Key in the session state under which stguard keeps what it worked out."""
+
+UNKNOWABLE: Final = Facts(roles=None, groups=None, memberships=None)
+"""What an identity source that failed has said."""
+
+NO_SIGN_IN: Final = (
+    "sign-in is not configured: `st.user` has no `is_logged_in`; "
+    "add an [auth] section to .streamlit/secrets.toml, or start the app with `stguard dev`"
+)
+
+_LOG: Final = logging.getLogger("stguard")
+_DECISIONS: Final = logging.getLogger("stguard.decision")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Told:
+    """What an identity source said about some claims, and when."""
+
+    claims: Claims
+    source: IdentitySource
+    at: float
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """The subject made of some claims and facts under one policy."""
+
+    claims: Claims
+    policy: Policy
+    facts: Facts
+    subject: Subject | None
+
+
+class Memo:
+    """Keep, for one session, what was worked out from its claims.
+
+    Parallel fragments share it: what belongs together is one value, replaced at once.
+    """
+
+    __slots__ = ("known", "navigates", "notices", "pages", "problem", "told")
+
+    def __init__(self) -> None:
+        """Start with nothing known."""
+        self.known: _Known | None = None
+        self.told: _Told | None = None
+        self.pages: dict[str, tuple[str | None, Rule | None]] = {}
+        self.notices: list[str] = []
+        self.navigates = False
+        self.problem = ""
+
+    def __reduce__(self) -> tuple[type[Memo], tuple[()]]:
+        """Pickle as an empty memo: everything in it can be worked out again."""
+        return Memo, ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Remember the claims read in one run, from what, and what the session remembers."""
+
+    token: object
+    user: dict[str, object]
+    claims: Claims | None
+    memo: Memo
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """Say who asks under which policy at this moment.
+
+    Attributes:
+        ctx: the script run.
+        settings: what the app is configured with.
+        policy: the policy in force now.
+        subject: who asks; None when nobody is signed in.
+        memo: what the session remembers.
+    """
+
+    ctx: ScriptRunContext
+    settings: Settings
+    policy: Policy
+    subject: Subject | None
+    memo: Memo
+
+    @property
+    def org(self) -> str | None:
+        """The active org: the one that is wished for, when the subject is a member there now.
+
+        SECURITY: the wish comes from the browser (a widget, the address). A wish that isn't granted leaves no org
+        active; another org in its place would let an action that was meant for one org happen in another.
+        """
+        if self.subject is None or not self.policy.multi_tenant:
+            return None
+        wish = wished_org()
+        if wish is None:
+            mine = self.policy.memberships(self.subject)
+            return mine[0].org if len(mine) == 1 else None
+        return wish if isinstance(wish, str) and self.policy.membership(self.subject, wish) is not None else None
+
+    def decide(self, rule: Rule, *, org: str | None) -> Decision:
+        """Decide what code demands. Refuses when deciding fails."""
+        checked = self.settings.check(rule, policy=self.policy)
+        if isinstance(checked, PermissionIs) and len(checked.names) == 1:
+            # The same answer, with the permission itself as the action.
+            name = checked.names[0]
+            return _guarded(lambda: self.policy.decide(self.subject, name, org=org), action=name)
+        return _guarded(lambda: self.policy.explain(self.subject, checked, org=org), action="rule")
+
+    def holds(self, rule: Rule, *, org: str | None) -> bool:
+        """Tell whether what code asks holds. False when deciding fails."""
+        checked = self.settings.check(rule, policy=self.policy)
+        return _guarded_bool(lambda: self.policy.holds(self.subject, checked, org=org))
+
+    def opens(self, page: str, *, section: str | None, extra: Rule | None, org: str | None) -> Decision:
+        """Decide about a page as the menu asks. Refuses when deciding fails."""
+        checked = None if extra is None else self.settings.check(extra, policy=self.policy)
+        return _guarded(
+            lambda: self.policy.opens(self.subject, page, section=section, extra=checked, org=org),
+            action=f"page:{page}",
+        )
+
+    def page(self, page: str, *, org: str | None) -> Decision:
+        """Decide about a page as the menu last did: with its section and what its function demands."""
+        known = self.memo.pages.get(page)
+        if known is not None:
+            return self.opens(page, section=known[0], extra=known[1], org=org)
+        return _guarded(lambda: self.policy.decide(self.subject, f"page:{page}", org=org), action=f"page:{page}")
+
+    def report(self, decision: Decision) -> None:
+        """Tell the log and the audit of a decision that is about to be enforced."""
+        if not decision.allowed:
+            _DECISIONS.info(
+                "refused %s to %s: %s, rule %s, org %s, policy %s",
+                quote(decision.action),
+                quote(self.subject.id if self.subject is not None else "nobody signed in"),
+                decision.reason.value,
+                quote(decision.rule),
+                quote(decision.org),
+                self.policy.version,
+            )
+        if self.settings.audit is not None:
+            try:
+                self.settings.audit(self.subject, decision)
+            except Exception:  # noqa: BLE001  the decision stands: an audit can neither open nor close anything
+                _LOG.exception("the audit function failed")
+
+
+def _guarded(decide: Callable[[], Decision], *, action: str) -> Decision:
+    # INVARIANT: any exception in deciding is a refusal; only what the author must mend is raised.
+    try:
+        return decide()
+    except StguardError:
+        raise
+    except Exception:  # noqa: BLE001  see above
+        _LOG.exception("deciding %s failed; refused", quote(action))
+        return refused(action)
+
+
+def _guarded_bool(decide: Callable[[], bool]) -> bool:
+    try:
+        return decide() is True
+    except StguardError:
+        raise
+    except Exception:  # noqa: BLE001  as above
+        _LOG.exception("deciding failed; refused")
+        return False
+
+
+def refused(action: str) -> Decision:
+    """Return the refusal of a question that could not be decided."""
+    return Decision(allowed=False, reason=Reason.UNKNOWN, action=action, org=None, at=time.time())
+
+
+def standing() -> Standing:
+    """Find out who asks under which policy, now.
+
+    Raises:
+        ConfigurationError: outside a script run, inside a cached function, without configured sign-in, or without a
+            policy.
+        PolicyFileError: the policy can't be loaded.
+    """
+    ctx = private.context()
+    if ctx is None:
+        raise ConfigurationError(
+            "access was asked for outside a script run, where nobody is known to ask; "
+            "ask in the app's script and hand the answer on"
+        )
+    if private.in_cached_function():
+        # SECURITY: the answer for one person would be kept for everybody.
+        raise ConfigurationError(
+            "access was asked for inside a cached function, whose result is kept for everybody; "
+            "put the guard outside: `@sg.requires(...)` above `@st.cache_data`"
+        )
+    settings = settings_of(ctx)
+    policy = settings.policy()
+    run = _run(ctx)
+    return Standing(ctx, settings, policy, _subject(run.claims, settings, policy, run.memo), run.memo)
+
+
+def standing_or_none() -> Standing | None:
+    """Find out who asks, for what is drawn beside the pages: None, and a line in the log, where it can't be known.
+
+    Raises:
+        ConfigurationError: outside a script run.
+    """
+    try:
+        return standing()
+    except StguardError as error:
+        if private.context() is None:
+            raise
+        log_once(error)
+        return None
+
+
+def log_once(error: StguardError) -> None:
+    """Log what keeps the app from checking access, once in a session."""
+    notice = str(error)
+    memo = session_memo()
+    if memo.problem != notice:
+        memo.problem = notice
+        _LOG.error("access can't be checked, nothing is shown: %s", notice)
+
+
+def session_memo() -> Memo:
+    """Return what this session remembers, made at first need."""
+    memo = st.session_state.get(MEMO_KEY)
+    if not isinstance(memo, Memo):
+        memo = Memo()
+        st.session_state[MEMO_KEY] = memo
+    return memo
+
+
+def wished_org() -> object:
+    """Return the org that is wished for, unverified; None when there is no wish."""
+    wish = st.session_state.get(ORG_WISH)
+    return wish if wish is not None else st.query_params.get("org")
+
+
+def _run(ctx: ScriptRunContext) -> _Run:
+    """Return what was read in this run: who is signed in, or nobody; `st.user` is read once in a run."""
+    live, token = private.live_user(ctx), private.run_token(ctx)
+    run = private.recall(ctx)
+    # `st.logout` empties the user in the middle of a run.
+    if not isinstance(run, _Run) or run.token is not token or run.user != live:
+        run = _Run(token, dict(live), _read_user(), session_memo())
+        private.remember(ctx, run)
+    return run
+
+
+def _read_user() -> Claims | None:
+    user = st.user.to_dict()
+    if "is_logged_in" not in user:
+        raise ConfigurationError(NO_SIGN_IN)
+    if user["is_logged_in"] is not True:
+        return None
+    return {name: value for name, value in user.items() if name != "tokens"}
+
+
+def _subject(claims: Claims | None, settings: Settings, policy: Policy, memo: Memo) -> Subject | None:
+    if claims is None:
+        return None
+    facts = _facts(claims, settings, memo)
+    known = memo.known
+    if known is not None and known.policy is policy and known.facts is facts and known.claims == claims:
+        return known.subject
+    try:
+        subject = policy.subject(claims, roles=facts.roles, groups=facts.groups, memberships=facts.memberships)
+    except Exception:  # noqa: BLE001  claims of a shape nobody thought of must not open anything
+        _LOG.exception("claims could not be read; they count as nobody")
+        return None
+    memo.known = _Known(claims, policy, facts, subject)
+    return subject
+
+
+def _facts(claims: Claims, settings: Settings, memo: Memo) -> Facts:
+    source = settings.identity
+    if source is None:
+        return _NOTHING_ADDED
+    now, told = time.monotonic(), memo.told
+    if told is not None and told.claims == claims and same_callable(told.source, source):
+        lives = FAILURE_LIVES if told.facts is UNKNOWABLE else FACTS_LIVE
+        if now - told.at < lives:
+            return told.facts
+    memo.told = _Told(claims, source, now, _ask(source, claims))
+    return memo.told.facts
+
+
+def _ask(source: IdentitySource, claims: Claims) -> Facts:
+    try:
+        facts: object = source(claims)
+    except Exception as error:  # noqa: BLE001  whatever it is, the facts are unknown, and unknown never allows
+        # Neither the message nor the traceback: both may hold claims or tokens.
+        _LOG.error("the identity source failed (%s); its facts count as unknown", type(error).__name__)
+        return UNKNOWABLE
+    if not isinstance(facts, Facts):
+        _LOG.error("the identity source returned %s instead of Facts; its facts count as unknown", type(facts).__name__)
+        return UNKNOWABLE
+    return facts
+
+
+_NOTHING_ADDED: Final = Facts()

@@ -1,0 +1,64 @@
+"""For the tests of apps: say who is signed in under `streamlit.testing`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streamlit.testing.v1 import AppTest
+
+    At = TypeVar("At", bound=AppTest)
+
+
+def as_user(at: At, claims: Mapping[str, Any] | None) -> At:
+    """Sign somebody in for the next runs of an `AppTest`.
+
+    Args:
+        at: the app under test.
+        claims: claims as the identity provider would send them; None for a visitor who is not signed in.
+
+    Returns:
+        The same `at`, so that `as_user(at, {...}).run()` reads well.
+
+    Examples:
+        >>> from streamlit.testing.v1 import AppTest
+        >>> at = AppTest.from_string("import streamlit as st; st.write(st.user.name)")
+        >>> as_user(at, {"sub": "1", "name": "Ann"}).run().markdown[0].value
+        'Ann'
+    """
+    user: dict[str, Any] = {"is_logged_in": False} if claims is None else {**claims, "is_logged_in": True}
+    if hasattr(at, "user"):
+        at.user = user
+    else:
+        _inject(at, user)
+    return at
+
+
+def _inject(at: AppTest, user: dict[str, Any]) -> None:
+    """Sign in where `AppTest.user` doesn't exist yet.
+
+    STREAMLIT 1.57: `AppTest` gives its runner a fixed user; the runner hands that dict to the run's context.
+    """
+    test: Any = at
+    module: Any = sys.modules[next(kind for kind in type(at).__mro__ if kind.__name__ == "AppTest").__module__]
+    test._stguard_user = user  # noqa: SLF001  read by the run below
+    if hasattr(test, "_stguard_run"):
+        return
+    run, real = test._run, module.LocalScriptRunner  # noqa: SLF001  no public way there
+
+    def run_as_user(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  whatever `_run` takes and returns
+        def runner(*runner_args: Any, **runner_kwargs: Any) -> Any:  # noqa: ANN401  whatever the runner takes
+            made = real(*runner_args, **runner_kwargs)
+            made._user_info = dict(test._stguard_user)  # noqa: SLF001  no public way there
+            return made
+
+        module.LocalScriptRunner = runner
+        try:
+            return run(*args, **kwargs)
+        finally:
+            module.LocalScriptRunner = real
+
+    test._stguard_run, test._run = run, run_as_user  # noqa: SLF001  no public way there

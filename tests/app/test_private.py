@@ -1,0 +1,160 @@
+"""The private names of Streamlit still mean what they meant where they were read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from stguard.app import private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(body: str) -> Any:
+    at = AppTest.from_string("import streamlit as st\nfrom stguard.app import private\n" + body, default_timeout=30)
+    at.run()
+    assert not at.exception
+    return at
+
+
+def test_context_is_there_in_a_run_and_only_there() -> None:
+    assert private.context() is None
+    assert run("st.write(str(private.context() is not None))").markdown[0].value == "True"
+
+
+def test_main_script_is_the_script_that_runs() -> None:
+    at = run("st.write(str(private.main_script(private.context())))")
+    assert at.markdown[0].value == at._script_path
+    assert (
+        run("ctx = private.context(); st.write(str(str(private.main_script(ctx)) == private.script_key(ctx)))")
+        .markdown[0]
+        .value
+        == "True"
+    )
+
+
+def test_the_run_token_is_one_object_in_a_run_and_another_in_the_next() -> None:
+    at = run("""
+ctx = private.context()
+seen = st.session_state.setdefault("seen", [])
+seen.append(private.run_token(ctx))
+st.write("draws something")
+seen.append(private.run_token(ctx))
+""")
+    at.run()
+    first, same, second, _ = at.session_state["seen"]
+    assert first is same
+    assert first is not second
+
+
+def test_live_user_is_what_st_user_copies() -> None:
+    at = run("""
+ctx = private.context()
+before = dict(private.live_user(ctx))
+st.logout()
+st.write(str([bool(before), st.user.to_dict().get("email"), "email" in private.live_user(ctx)]))
+""")
+    assert at.markdown[0].value == "[True, None, False]"
+
+
+def test_what_is_remembered_on_the_context_is_recalled() -> None:
+    at = run("private.remember(private.context(), 7); st.write(str(private.recall(private.context())))")
+    assert at.markdown[0].value == "7"
+
+
+def test_a_callback_is_told_from_the_body() -> None:
+    at = run("""
+def pressed():
+    st.session_state.seen = [private.in_callback(private.context()), private.is_callback_caller(private.caller())]
+st.button("Press", on_click=pressed)
+st.write(str(private.in_callback(private.context())))
+""")
+    assert at.markdown[0].value == "False"
+    at.button[0].click().run()
+    assert at.session_state["seen"] == [True, True]
+    assert at.markdown[0].value == "False"
+
+
+def test_fragments_and_dialogs_are_seen_as_callers_and_as_wrappers() -> None:
+    at = run("""
+@st.fragment
+def part(): st.write(str(private.is_fragment_caller(private.caller())))
+@st.dialog("Title")
+def ask(): st.write(str(private.is_fragment_caller(private.caller())))
+part()
+ask()
+st.write(str([private.wrapper_of(f) for f in (part, ask, print)]))
+st.write(str(private.in_fragment_run(private.context())))
+""")
+    assert [element.value for element in at.markdown] == ["True", "['st.fragment', 'st.dialog', None]", "False", "True"]
+
+
+def test_a_cached_function_is_noticed_from_inside() -> None:
+    at = run("""
+@st.cache_data
+def inside(): return private.in_cached_function()
+@st.cache_resource
+def within(): return private.in_cached_function()
+st.write(str([inside(), within(), private.in_cached_function()]))
+""")
+    assert at.markdown[0].value == "[True, True, False]"
+
+
+@pytest.mark.parametrize(("path", "asked"), [("reports", "reports"), ("", "")])
+def test_the_address_that_was_asked_for_is_known(visit: Any, path: str, asked: str) -> None:
+    visit(path)
+    assert run("st.write('<' + private.asked_page(private.context()) + '>')").markdown[0].value == f"<{asked}>"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "home.py", "1_home.py", "01-home.py", "2 Home Page.py", "my_page.py", "a__b.py", "_x.py", "123.py", "1.py",
+        "3_🏠_home.py", "🚨alert.py", "page.test.py", "Überblick.py", "12_3_x.py", "a-b c.py", "A.py",
+    ],
+)  # fmt: skip
+def test_the_name_of_a_file_is_the_one_streamlit_gives_its_page(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("", encoding="utf-8")
+    at = run(f"""
+page = st.Page({str(tmp_path / name)!r})
+st.write(str([page.url_path, private.page_name(page), private.file_page_name({name!r})]))
+""")
+    url, own, inferred = eval(at.markdown[0].value)  # noqa: S307  our own list
+    assert url == own == inferred
+
+
+def test_the_parts_of_a_page_are_where_they_were() -> None:
+    at = run("""
+def home(): pass
+page = st.Page(home, default=True)
+link = st.Page("https://a.example", title="Out There")
+st.write(str([
+    page.url_path, private.page_name(page), private.page_source(page) is home, private.is_default(page),
+    private.page_name(link), private.page_source(link), private.is_complete(page),
+]))
+""")
+    assert at.markdown[0].value == "['', 'home', True, True, 'out_there', None, True]"
+
+
+def test_a_page_made_outside_a_run_lacks_its_source() -> None:
+    assert not private.is_complete(st.Page(lambda: None, title="x"))
+
+
+def test_a_copied_page_leaves_the_original_alone_and_is_what_streamlit_runs() -> None:
+    at = run("""
+def home(): st.title("home")
+def other(): st.title("other")
+original = st.Page(home)
+class Kind(private.StreamlitPage): pass
+copy = private.copy_page(original, Kind, default=True, icon="🚨", visibility="visible")
+current = st.navigation([copy])
+private.replace_source(current, other)
+current.run()
+st.write(str([current is copy, original._default, original.icon, copy.icon]))
+""")
+    assert at.title[0].value == "other"
+    assert at.markdown[0].value == "[True, False, '', '🚨']"

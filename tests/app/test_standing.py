@@ -1,0 +1,256 @@
+"""Who asks is known from one read of `st.user`, and what can't be known never opens anything."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import sys
+import time
+import types
+from typing import Any
+
+import pytest
+import streamlit as st
+
+import stguard as sg
+from stguard.app.standing import Memo
+
+PAGES = """
+    def home(): st.title("home content")
+    def status(): st.title("status content")
+    sg.navigation([home, status]).run()
+"""
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    seen: list[int] = []
+    kind = type(st.user)
+    real = kind.to_dict
+
+    def to_dict(self: Any) -> Any:
+        seen.append(1)
+        return real(self)
+
+    monkeypatch.setattr(kind, "to_dict", to_dict)
+    return seen
+
+
+def test_st_user_is_read_once_in_a_run(desk: Any, reads: list[int]) -> None:
+    desk.main("""
+        sg.requires("report:view")(lambda: None)()
+        asked = [(sg.can("report:view"), sg.subject()) for _ in range(10)]
+        def home(): sg.authorize("report:view")
+        sg.navigation([home]).run()
+        sg.user_menu()
+    """)
+    at = desk.run("vera")
+    assert not at.exception
+    assert len(reads) == 1
+    at.run()
+    assert len(reads) == 2
+
+
+def test_the_subject_is_the_same_object_as_long_as_claims_and_policy_are(desk: Any) -> None:
+    desk.main("""
+        st.session_state.setdefault("seen", []).append(sg.subject())
+    """)
+    at = desk.run("vera").run()
+    assert at.session_state["seen"][0] is at.session_state["seen"][1]
+    path = desk.folder / "policy.yaml"
+    path.write_text(path.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
+    at.run()
+    assert at.session_state["seen"][1] is not at.session_state["seen"][2]
+
+
+def test_logging_out_in_the_middle_of_a_run_counts_at_once(desk: Any) -> None:
+    desk.main("""
+        from streamlit.runtime.scriptrunner import get_script_run_ctx
+        before = sg.can("report:view")
+        get_script_run_ctx().user_info.clear()  # what st.logout does
+        get_script_run_ctx().user_info["is_logged_in"] = False
+        st.write(str([before, sg.can("report:view"), sg.subject()]))
+    """)
+    assert desk.run("vera").markdown[0].value == "[True, False, None]"
+
+
+@pytest.mark.parametrize("user", [{"email": "vera@acme.com"}, {}, {"sub": "vera", "email_verified": True}])
+def test_without_auth_no_page_opens_and_the_page_says_what_to_do(desk: Any, shown: Any, user: dict[str, Any]) -> None:
+    desk.main(PAGES)
+    text = shown(desk.raw(user).run())
+    assert "This app is not available right now." in text
+    assert "[auth] section" in text
+    assert "content" not in text
+
+
+def test_without_auth_every_question_is_an_error(desk: Any) -> None:
+    for call in ('sg.can("report:view")', "sg.subject()", 'sg.authorize("report:view")', "sg.org()"):
+        at = desk.main(f"{call}\nst.title('ran')").raw({"email": "vera@acme.com"}).run()
+        assert "sign-in is not configured" in at.exception[0].message
+        assert not at.title
+
+
+def test_without_auth_what_stands_beside_the_pages_stays_quiet(desk: Any, shown: Any) -> None:
+    at = desk.main("sg.user_menu()\nsg.org_selector()" + PAGES.replace("\n    ", "\n")).raw({}).run()
+    assert not at.exception
+    assert "This app is not available right now." in shown(at)
+    assert not at.button
+
+
+@pytest.mark.parametrize("value", ["True", "true", 1, {"a": 1}, [True], None, 0, ""])
+def test_only_true_is_signed_in(desk: Any, shown: Any, value: object, claims: Any) -> None:
+    # A trusted header is always text, whoever sent it.
+    text = shown(desk.main(PAGES).raw({**claims("vera"), "is_logged_in": value}).run())
+    assert "home content" not in text
+    assert "Sign in" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["stguard: 2\n", "", "pages: [", "stguard: 1\npages: {home: {role: nobody}}\n"],
+)
+def test_with_a_bad_policy_at_start_no_page_opens(desk: Any, shown: Any, text: str, caplog: Any) -> None:
+    desk.policy(text).main(PAGES)
+    at = desk.app("ada")
+    seen = shown(at.run())
+    assert "This app is not available right now." in seen
+    assert "stguard check" in seen
+    assert "content" not in seen
+    assert "nobody" not in seen
+    at.run()
+    assert len([r for r in caplog.records if r.name == "stguard" and "policy.yaml" in r.getMessage()]) >= 1
+
+
+def test_a_policy_that_is_mended_opens_the_app_again(desk: Any, shown: Any) -> None:
+    good = (desk.folder / "policy.yaml").read_text(encoding="utf-8")
+    at = desk.policy("stguard: 2\n").main(PAGES).run("ada")
+    desk.policy(good)
+    assert "home content" in shown(at.run())
+
+
+def test_without_a_policy_the_page_says_how_to_make_one(desk: Any, shown: Any) -> None:
+    (desk.folder / "policy.yaml").unlink()
+    text = shown(desk.main(PAGES).run("ada"))
+    assert "no policy found" in text
+    assert "stguard init" in text
+    assert str(desk.folder) not in text
+
+
+@pytest.mark.parametrize("call", ["can", "explain", "authorize", "subject", "org", "org_selector", "user_menu"])
+def test_outside_a_script_run_every_question_is_an_error(call: str) -> None:
+    arguments = ["report:view"] if call in {"can", "explain", "authorize"} else []
+    with pytest.raises(sg.ConfigurationError, match="outside a script run"):
+        getattr(sg, call)(*arguments)
+
+
+ABSURD: list[Any] = [
+    {"sub": 7, "email": ["vera@acme.com"], "email_verified": "true", "roles": "superadmin"},
+    {"roles": [{"admin": {"x": [[[]]]}}], "groups": 3.5, "email": {"a": "b"}},
+    {"email": "vera@acme.com\ud800", "email_verified": True, "groups": ["g"] * 10_000},
+    {"iss": None, "sub": None, "aud": [[["x"]]], "roles": [None, 1, {"a": []}, "admin\x00"]},
+    {"name": {"first": "V"}, "picture": 4, "groups": [["admin"]], "email": "@", "email_verified": 1},
+]
+
+
+@pytest.mark.parametrize("user", ABSURD)
+def test_absurd_claims_never_raise_and_never_open_anything(desk: Any, shown: Any, user: dict[str, Any]) -> None:
+    desk.main("""
+        def home(): st.title("home content")
+        def settings(): st.title("settings content")
+        sg.user_menu()
+        sg.navigation([home, settings]).run()
+        st.write(str([sg.can(role="admin"), sg.can("report:view"), sg.explain("report:view").allowed]))
+    """)
+    at = desk.run(user)
+    assert not at.exception
+    assert "[False, False, False]" in shown(at)
+    assert "settings content" not in shown(at)
+
+
+# --- identity sources
+
+
+SOURCE = """
+    import calls
+    def source(claims):
+        calls.MADE.append(claims["sub"])
+        {body}
+    sg.configure(identity=source)
+    st.write(str([sg.can(role="admin"), sg.can("signed_in")]))
+"""
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Any:
+    module = types.ModuleType("calls")
+    module.MADE = []  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "calls", module)
+    return module
+
+
+def test_an_identity_source_adds_roles_and_is_not_asked_in_each_rerun(desk: Any, calls: Any) -> None:
+    desk.main(SOURCE.format(body='return sg.Facts(roles=("admin",))'))
+    at = desk.run("vera").run().run()
+    assert at.markdown[0].value == "[True, True]"
+    assert calls.MADE == ["vera"]
+
+
+def test_an_identity_source_is_asked_again_when_its_answer_is_old(
+    desk: Any, calls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    desk.main(SOURCE.format(body='return sg.Facts(roles=("admin",))'))
+    at = desk.run("vera")
+    now[0] += 61
+    at.run()
+    assert calls.MADE == ["vera", "vera"]
+
+
+def test_another_person_in_one_session_gets_their_own_facts(desk: Any, calls: Any, claims: Any) -> None:
+    desk.main(SOURCE.format(body='return sg.Facts(roles=("admin",) if claims["sub"] == "vera" else ())'))
+    at = desk.run("vera")
+    desk.raw({**claims("eve"), "is_logged_in": True}, at).run()
+    assert at.markdown[0].value == "[False, True]"
+    assert calls.MADE == ["vera", "eve"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    ['raise RuntimeError("token=s3cret")', "return None", 'return {"roles": ["admin"]}', "return sg.Facts(roles=None)"],
+)
+def test_an_identity_source_that_fails_makes_its_facts_unknown(
+    desk: Any, calls: Any, body: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    at = desk.main(SOURCE.format(body=body)).run("vera")
+    assert not at.exception
+    assert at.markdown[0].value == "[False, True]"
+    assert "s3cret" not in caplog.text
+    at.run()
+    assert calls.MADE == ["vera"]
+
+
+def test_what_the_session_remembers_can_be_pickled() -> None:
+    memo = Memo()
+    memo.notices.append("refused")
+    assert pickle.loads(pickle.dumps(memo)).notices == []  # noqa: S301  our own
+
+
+def test_tokens_reach_neither_the_subject_nor_the_identity_source(desk: Any, claims: Any) -> None:
+    desk.main("""
+        def source(claims):
+            st.session_state.seen = sorted(claims)
+            return sg.Facts()
+        sg.configure(identity=source)
+        st.write(str("tokens" in sg.subject().claims))
+    """)
+    at = desk.run({**claims("vera"), "tokens": {"access": "s3cret"}})
+    assert at.markdown[0].value == "False"
+    assert "tokens" not in at.session_state["seen"]
+
+
+def test_refusals_in_the_log_are_one_line(desk: Any, caplog: pytest.LogCaptureFixture, claims: Any) -> None:
+    desk.main('sg.authorize("report:view")')
+    with caplog.at_level(logging.INFO, logger="stguard.decision"):
+        desk.run({**claims("eve"), "sub": "eve\nrefused nothing"})
+    assert all("\n" not in r.getMessage() for r in caplog.records if r.name == "stguard.decision")
