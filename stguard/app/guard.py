@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast,
 
 import streamlit as st
 
-from stguard.app import private, screens
+from stguard.app import mediation, private, screens
 from stguard.app.rules import Names, Part, rule_from
 from stguard.app.settings import known_settings
 from stguard.app.standing import Standing, standing
@@ -137,7 +137,8 @@ def _wrap(function: Callable[P, R], rule: Rule, *, on_deny: OnDeny) -> Callable[
         async def guarded_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401  what it returned before
             if not _admit(rule, on_deny=on_deny, caller=private.caller()):
                 return None
-            return await cast("Coroutine[Any, Any, R]", function(*args, **kwargs))
+            with mediation.demanding(rule):
+                return await cast("Coroutine[Any, Any, R]", function(*args, **kwargs))
 
         return cast("Callable[P, R]", guarded_coroutine)
 
@@ -156,7 +157,8 @@ def _wrap(function: Callable[P, R], rule: Rule, *, on_deny: OnDeny) -> Callable[
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R | None:
         if not _admit(rule, on_deny=on_deny, caller=private.caller()):
             return None
-        return function(*args, **kwargs)
+        with mediation.demanding(rule):
+            return function(*args, **kwargs)
 
     return guarded
 

@@ -17,7 +17,7 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 from streamlit.navigation.page import StreamlitPage
 
-from stguard.app import private, screens
+from stguard.app import mediation, private, screens
 from stguard.app.guard import rule_of
 from stguard.app.standing import Standing, log_once, standing
 from stguard.errors import ConfigurationError, StguardError, quote
@@ -69,24 +69,27 @@ class GuardedPage(StreamlitPage):
 
     def run(self) -> None:
         """Run the page, or show the refusal when the policy no longer allows it."""
+        with mediation.at(self._settle()):
+            super().run()
+
+    def _settle(self) -> mediation.Place:
+        """Decide, put a refusal in the page's place where it is refused, and return where the code belongs."""
         entry = self._stguard_entry
         if entry is None:
-            super().run()
-            return
+            return mediation.OURS
         try:
             asked = standing()
             decision = _decide(asked, entry)
         except StguardError as error:
             log_once(error)
             private.replace_source(self, _shows(error))
-            super().run()
-            return
+            return mediation.OURS
         asked.report(decision)
         if decision.allowed:
             screens.show_notices(asked)
-        else:
-            private.replace_source(self, lambda: screens.show_refusal(asked, decision, locked=_locks(asked, entry)))
-        super().run()
+            return mediation.Place(page=entry.name, section=entry.section, demand=entry.extra)
+        private.replace_source(self, lambda: screens.show_refusal(asked, decision, locked=_locks(asked, entry)))
+        return mediation.OURS
 
     def __eq__(self, other: object) -> bool:
         """Compare as the page the author made: `if page == home` keeps working."""
@@ -131,6 +134,7 @@ def navigation(
     entries = _entries(pages)
     try:
         asked = standing()
+        mediation.mediate(asked)
     except StguardError as error:
         log_once(error)
         return st.navigation([_stand_in(_shows(error), title="Not available")], position="hidden")

@@ -6,18 +6,29 @@ changes its meaning; at run time a missing name raises, and what raises is refus
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import streamlit as st
 from streamlit.navigation.page import StreamlitPage
+from streamlit.runtime.fragment import MemoryFragmentStorage
+from streamlit.runtime.media_file_manager import MediaFileManager
+from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_run_context import in_cached_function as _in_cached_function
+from streamlit.runtime.state.common import WidgetMetadata
+from streamlit.runtime.state.session_state import SessionState
 from streamlit.source_util import page_icon_and_name
 
+from stguard.errors import ConfigurationError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
 
@@ -32,7 +43,7 @@ _WRAPPERS: Final = {
 }
 """Module whose code runs in the function that a decorator returns: the decorator's public name."""
 
-_CALLBACK_CALLER: Final = "streamlit.runtime.state.session_state"
+_CALLBACK_CALLERS: Final = frozenset({"streamlit.runtime.state.session_state", "stguard.app.mediation"})
 
 
 # --- the run ---------------------------------------------------------------------------------------------------------
@@ -112,7 +123,7 @@ def is_fragment_caller(module: str | None) -> bool:
 
 def is_callback_caller(module: str | None) -> bool:
     """Tell whether the module is the one from which Streamlit calls the callbacks of widgets."""
-    return module == _CALLBACK_CALLER
+    return module in _CALLBACK_CALLERS
 
 
 def wrapper_of(function: object) -> str | None:
@@ -172,3 +183,139 @@ def replace_source(page: StreamlitPage, source: Callable[[], object]) -> None:
 def is_complete(page: StreamlitPage) -> bool:
     """Tell whether a page was made inside a script run; one made outside lacks its source."""
     return "_page" in page.__dict__
+
+
+# --- what is registered ----------------------------------------------------------------------------------------------
+
+Bind = Callable[[Any], Any]
+"""Takes what a page registers, returns what shall be registered in its place."""
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional and keyword arguments of a call."""
+
+HOOKED: Final = "__stguard_hooked__"
+"""Attribute of a method of Streamlit that is already hooked."""
+
+
+def _hook(owner: type, name: str, *, parameters: Sequence[str], bind: Callable[..., Arguments]) -> None:
+    """Put `bind` before a method: it takes the method's arguments and returns those to go on with.
+
+    Raises:
+        ConfigurationError: the method is not what it was when it was read.
+    """
+    method = getattr(owner, name, None)
+    if getattr(method, HOOKED, False):
+        return
+    if not inspect.isfunction(method) or list(inspect.signature(method).parameters)[: len(parameters)] != list(parameters):
+        raise ConfigurationError(
+            f"this Streamlit ({st.__version__}) has another `{owner.__name__}.{name}` than stguard knows, so guards "
+            'would not hold in callbacks and fragments; use a supported version, or configure(hooks="off")'
+        )
+
+    @functools.wraps(method)
+    def hooked(self: object, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = bind(*args, **kwargs)
+        return method(self, *args, **kwargs)
+
+    setattr(hooked, HOOKED, True)
+    setattr(owner, name, hooked)
+
+
+def hook_callbacks(bind: Bind) -> None:
+    """Bind each widget's callback as it is registered.
+
+    STREAMLIT 1.57 to 1.67: `SessionState.register_widget(metadata, user_key)` keeps the callbacks in a frozen
+    `WidgetMetadata`: `callback`, and `callbacks` by event for components v2.
+    """
+
+    def with_bound(metadata: Any, *args: Any, **kwargs: Any) -> Arguments:
+        return (_with_bound_callbacks(metadata, bind), *args), kwargs
+
+    _hook(SessionState, "register_widget", parameters=("self", "metadata", "user_key"), bind=with_bound)
+
+
+def _with_bound_callbacks(metadata: Any, bind: Bind) -> Any:
+    if metadata.callback is None and not metadata.callbacks:
+        return metadata
+    single = metadata.callback and bind(metadata.callback)
+    several = metadata.callbacks and {event: bind(each) for event, each in metadata.callbacks.items()}
+    return dataclasses.replace(metadata, callback=single, callbacks=several)
+
+
+def hook_fragments(bind: Bind) -> None:
+    """Bind each fragment, dialog and timed rerun as it is stored.
+
+    STREAMLIT 1.57: `MemoryFragmentStorage.set(key, value)`; later `register(key, fragment, ...)`.
+    """
+
+    def with_bound(key: str, *args: Any, **kwargs: Any) -> Arguments:
+        if args:
+            return (key, bind(args[0]), *args[1:]), kwargs
+        name = "fragment" if "fragment" in kwargs else "value"
+        return (key,), {**kwargs, name: bind(kwargs[name])}
+
+    if "register" in vars(MemoryFragmentStorage):  # a protocol class has a `register` of its own
+        _hook(MemoryFragmentStorage, "register", parameters=("self", "key", "fragment"), bind=with_bound)
+    else:
+        _hook(MemoryFragmentStorage, "set", parameters=("self", "key", "value"), bind=with_bound)
+
+
+def hook_deferred(bind: Bind) -> None:
+    """Bind the function that makes a download's data when it is fetched.
+
+    STREAMLIT 1.57 to 1.67: `MediaFileManager.add_deferred(data_callable, ...)`.
+    """
+
+    def with_bound(data_callable: Any, *args: Any, **kwargs: Any) -> Arguments:
+        return (bind(data_callable), *args), kwargs
+
+    _hook(MediaFileManager, "add_deferred", parameters=("self", "data_callable"), bind=with_bound)
+
+
+def hook_lazy_sources(bind: Bind) -> None:
+    """Bind the source of a table whose rows are fetched later.
+
+    STREAMLIT 1.67: `DataframeSourceManager.register_source(source, coordinates)`; earlier versions have none.
+    """
+    try:
+        from streamlit.runtime.dataframe_source_manager import DataframeSourceManager  # noqa: PLC0415  absent in 1.57
+    except ImportError:
+        return
+
+    def with_bound(source: Any, *args: Any, **kwargs: Any) -> Arguments:
+        return (bind(source), *args), kwargs
+
+    _hook(DataframeSourceManager, "register_source", parameters=("self", "source"), bind=with_bound)
+
+
+def bind_registered(ctx: ScriptRunContext, *, callback: Bind, fragment: Bind) -> None:
+    """Bind what this session registered before the hooks were there.
+
+    STREAMLIT 1.57 to 1.67: `WStates.widget_metadata` by widget id, `MemoryFragmentStorage._fragments` by key.
+    """
+    metadata_by_id = ctx.session_state._state._new_widget_state.widget_metadata  # noqa: SLF001
+    for key, metadata in list(metadata_by_id.items()):
+        metadata_by_id[key] = _with_bound_callbacks(metadata, callback)
+    storage = ctx.fragment_storage
+    if isinstance(storage, MemoryFragmentStorage):
+        for key, stored in list(storage._fragments.items()):  # noqa: SLF001
+            storage._fragments[key] = fragment(stored)  # noqa: SLF001
+
+
+def exercise_hooks(probe: Callable[[], None]) -> None:
+    """Register something by each hooked way, so that it can be seen whether the hooks are reached.
+
+    Raises:
+        Exception: whatever a way raises that is no longer what it was.
+    """
+    metadata = WidgetMetadata(
+        id="$$STWIDGET-stguard",
+        deserializer=lambda value: value,
+        serializer=lambda value: value,
+        value_type="trigger_value",
+        callback=probe,
+    )
+    SessionState().register_widget(metadata, None)
+    storage = MemoryFragmentStorage()
+    (storage.register if "register" in vars(MemoryFragmentStorage) else storage.set)("stguard", probe)  # type: ignore[attr-defined]  # of 1.57
+    MediaFileManager(MemoryMediaFileStorage("/media")).add_deferred(probe, None, "stguard")  # type: ignore[arg-type]  # never called

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from stguard.app import private
 from stguard.errors import ConfigurationError, quote
@@ -28,6 +28,9 @@ Audit = Callable[[Subject | None, Decision], object]
 PolicyChoice = str | Path | PolicyStore | Policy
 """A file, a folder, a store, or a policy that is already loaded."""
 
+Hooks = Literal["require", "off"]
+"""Whether the hooks into Streamlit must hold, or are left out."""
+
 RULES_LIMIT: Final = 4096
 """Most rules from code remembered as checked; a program that makes ever new ones only loses the memory."""
 
@@ -42,6 +45,7 @@ class Settings:
         store: where the policy in force comes from; a loaded policy stands for itself.
         identity: the identity source; None: the claims alone.
         audit: told of each enforced decision; None: refusals are logged, nothing else.
+        hooks: whether what a page registers must be asked about again when it runs.
         checked: rules from code whose names were found in a policy: that policy, and the rule in its compared form.
     """
 
@@ -50,6 +54,7 @@ class Settings:
     store: PolicyStore | Policy
     identity: IdentitySource | None = None
     audit: Audit | None = None
+    hooks: Hooks = "require"
     checked: dict[Rule, tuple[Policy, Rule]] = field(default_factory=dict)
 
     def policy(self) -> Policy:
@@ -81,7 +86,7 @@ def settings_of(ctx: ScriptRunContext) -> Settings:
     known = _by_script.get(script)
     if known is not None:
         return known
-    return _put(script, policy=None, identity=None, on_bad_edit="keep", audit=None)
+    return _put(script, policy=None, identity=None, on_bad_edit="keep", audit=None, hooks="require")
 
 
 def known_settings(ctx: ScriptRunContext) -> Settings | None:
@@ -94,6 +99,7 @@ def configure(
     identity: IdentitySource | None = None,
     on_bad_edit: OnBadEdit = "keep",
     audit: Audit | None = None,
+    hooks: Hooks = "require",
 ) -> None:
     """Set up stguard for this app; optional. Call it at the top of the main script.
 
@@ -107,6 +113,8 @@ def configure(
         on_bad_edit: `keep` leaves the last good policy in force after a bad edit of its files, `deny` refuses
             everything until they are good again.
         audit: called with the subject (None: nobody signed in) and the decision, each time one was enforced.
+        hooks: `require` asks again whenever a callback, fragment, dialog, deferred download or lazy table of a page
+            runs, and serves no page on a Streamlit where that can't be done; `off` leaves each of them to `requires`.
 
     Raises:
         ConfigurationError: called outside a script run, or no policy can be found.
@@ -118,10 +126,12 @@ def configure(
         )
     if policy is not None and not isinstance(policy, str | Path | PolicyStore | Policy):
         raise ConfigurationError(f"policy is a path, got {quote(type(policy).__name__)}")
+    if hooks not in get_args(Hooks):
+        raise ConfigurationError(f"hooks is `require` or `off`, got {quote(hooks)}")
     for name, value in (("identity", identity), ("audit", audit)):
         if value is not None and not callable(value):
             raise ConfigurationError(f"{name} is a function, got {quote(type(value).__name__)}")
-    _put(private.script_key(ctx), policy=policy, identity=identity, on_bad_edit=on_bad_edit, audit=audit)
+    _put(private.script_key(ctx), policy=policy, identity=identity, on_bad_edit=on_bad_edit, audit=audit, hooks=hooks)
 
 
 def same_callable(one: object, other: object) -> bool:
@@ -146,16 +156,17 @@ def _put(
     identity: IdentitySource | None,
     on_bad_edit: OnBadEdit,
     audit: Audit | None,
+    hooks: Hooks,
 ) -> Settings:
     with _lock:
         known = _by_script.get(script)
         if known is not None and known.choice == policy and known.on_bad_edit == on_bad_edit:
-            if known.identity is identity and known.audit is audit:
+            if known.identity is identity and known.audit is audit and known.hooks == hooks:
                 return known
-            made = replace(known, identity=identity, audit=audit)
+            made = replace(known, identity=identity, audit=audit, hooks=hooks)
         else:
             store = _store(policy, folder=Path(script).resolve().parent, on_bad_edit=on_bad_edit)
-            made = Settings(choice=policy, on_bad_edit=on_bad_edit, store=store, identity=identity, audit=audit)
+            made = Settings(choice=policy, on_bad_edit=on_bad_edit, store=store, identity=identity, audit=audit, hooks=hooks)
         _by_script[script] = made
         return made
 
