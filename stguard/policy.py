@@ -163,6 +163,11 @@ class Policy:
         return self._version
 
     @property
+    def tables(self) -> engine.Tables:
+        """Return the compiled form, for modules of stguard that ask the engine themselves."""
+        return self._tables
+
+    @property
     def multi_tenant(self) -> bool:
         """Tell whether questions are asked in an org."""
         return self._tables.multi_tenant

@@ -21,6 +21,7 @@ FLOOR = {
     "reasons": 1,
     "policyfile": 1,
     "policy": 1,
+    "lifetime": 1,
     "appsource": 1,
     "store": 2,
     "testing": 3,
@@ -38,6 +39,7 @@ BELOW_THE_ROOF = frozenset(name for name, floor in FLOOR.items() if floor < FLOO
 SAME_FLOOR = {
     "engine": {"claims"},
     "reasons": {"engine", "claims"},
+    "lifetime": {"engine"},
     "policy": {"claims", "engine", "reasons", "policyfile"},
     "cli": {"dev", "demo"},
     "demo": {"dev", "app"},

@@ -72,7 +72,7 @@ def org_selector(label: str = "Organization", *, container: DeltaGenerator | Non
     target.selectbox(
         label,
         options=[membership.org for membership in mine],
-        index=None,
+        index=None if active is None else 0,  # without a default it could be emptied; the state above is what counts
         format_func=lambda org: names.get(org, org),
         key=_WIDGET,
         on_change=_remember,

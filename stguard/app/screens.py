@@ -51,6 +51,7 @@ _KNOWN: Final = (
 )
 """Name to show, words in a section's name, ends of the host in its `server_metadata_url`."""
 
+_LINKS: Final = re.compile(r"(@|https?|ftp|www)", re.IGNORECASE)
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:^&.])")
 
 
@@ -77,6 +78,9 @@ def login_page(title: str = "Sign in", *, text: str | None = None) -> None:
         title: the heading.
         text: a sentence below it; None for the usual one.
     """
+    asked = standing_or_none()
+    if asked is not None and asked.over:
+        text = "Your sign-in has ended. Please sign in again."
     with _card():
         st.header(title, anchor=False, text_alignment="center")
         st.caption(plain(text) if text is not None else "Use your account to continue.", text_alignment="center")
@@ -154,7 +158,7 @@ def show_refusal(asked: Standing, decision: Decision, *, brief: bool = False, lo
         if locked and decision.missing:
             st.write("This would open it:")
             for item in decision.missing:
-                st.markdown(f"- {plain(item)}")
+                st.markdown(f"- {plain(item.replace('`', ''))}")
         for hint in _ways_on(asked, decision):
             st.write(hint)
         _signed_in_as(asked)
@@ -245,9 +249,12 @@ def _sign_in_button() -> None:
 
 
 def plain(text: str) -> str:
-    """Return text escaped so that Markdown shows it as it stands, on one line and as valid Unicode."""
+    """Return text escaped so that Markdown shows it as it stands, on one line and as valid Unicode.
+
+    Addresses and e-mails get an invisible word joiner, since Markdown makes links of them by itself.
+    """
     text = text.encode("utf-8", "replace").decode("utf-8")
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    return _LINKS.sub("\\1\N{WORD JOINER}", _MARKDOWN.sub(r"\\\1", " ".join(text.split())))
 
 
 def _card() -> DeltaGenerator:

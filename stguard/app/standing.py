@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
-from stguard.app import private
+from stguard import lifetime
+from stguard.app import logins, private
 from stguard.app.settings import IdentitySource, Settings, same_callable, settings_of
 from stguard.errors import ConfigurationError, StguardError, quote
 from stguard.model import Claims, Decision, Facts, PermissionIs, Reason, Rule, Subject
@@ -67,6 +69,7 @@ class _Known:
     policy: Policy
     facts: Facts
     subject: Subject | None
+    ends_at: float
 
 
 class Memo:
@@ -111,6 +114,7 @@ class Standing:
         policy: the policy in force now.
         subject: who asks; None when nobody is signed in.
         memo: what the session remembers.
+        over: whether somebody was signed in whose login no longer counts; then there is no subject.
     """
 
     ctx: ScriptRunContext
@@ -118,6 +122,7 @@ class Standing:
     policy: Policy
     subject: Subject | None
     memo: Memo
+    over: bool = False
 
     @property
     def org(self) -> str | None:
@@ -231,7 +236,12 @@ def standing() -> Standing:
     settings = settings_of(ctx)
     policy = settings.policy()
     run = _run(ctx)
-    return Standing(ctx, settings, policy, _subject(run.claims, settings, policy, run.memo), run.memo)
+    known = _known(run.claims, settings, policy, run.memo)
+    if known is None or known.subject is None:
+        return Standing(ctx, settings, policy, None, run.memo)
+    acts = private.in_callback(ctx) or not private.in_fragment_run(ctx)
+    over = logins.over(policy, known.subject, ends_at=known.ends_at, acts=acts)
+    return Standing(ctx, settings, policy, None if over else known.subject, run.memo, over)
 
 
 def standing_or_none() -> Standing | None:
@@ -293,20 +303,21 @@ def _read_user() -> Claims | None:
     return {name: value for name, value in user.items() if name != "tokens"}
 
 
-def _subject(claims: Claims | None, settings: Settings, policy: Policy, memo: Memo) -> Subject | None:
+def _known(claims: Claims | None, settings: Settings, policy: Policy, memo: Memo) -> _Known | None:
     if claims is None:
         return None
     facts = _facts(claims, settings, memo)
     known = memo.known
     if known is not None and known.policy is policy and known.facts is facts and known.claims == claims:
-        return known.subject
+        return known
     try:
         subject = policy.subject(claims, roles=facts.roles, groups=facts.groups, memberships=facts.memberships)
     except Exception:  # noqa: BLE001  claims of a shape nobody thought of must not open anything
         _LOG.exception("claims could not be read; they count as nobody")
         return None
-    memo.known = _Known(claims, policy, facts, subject)
-    return subject
+    ends_at = inf if subject is None else lifetime.ends_at(policy, subject)
+    memo.known = _Known(claims, policy, facts, subject, ends_at)
+    return memo.known
 
 
 def _facts(claims: Claims, settings: Settings, memo: Memo) -> Facts:
