@@ -1,7 +1,7 @@
 """Which logins still count: `sessions` and `revoked` of the policy, and when somebody last did something.
 
-The last moment is kept for a login, not for a tab: a reload or a second tab is the same login. It lives in this process;
-a login this process has not seen yet counts as idle since it was made.
+The last moment is kept for a login, not for a tab: a reload or a second tab is the same login. It lives in this
+process; a login this process has not seen yet counts as idle since it was made.
 """
 
 from __future__ import annotations

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from stguard import Policy
 from stguard.app import logins
 from stguard.lifetime import ends_at
+
+if TYPE_CHECKING:
+    import pytest
 
 LIMITED = "stguard: 1\npages: {home: signed_in}\nsessions: {idle: 30m}\n"
 
