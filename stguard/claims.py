@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, assert_never
 
 from stguard import naming
 from stguard.errors import quote
-from stguard.model import ClaimPath, Claims, Identity, Membership, Subject
+from stguard.model import EVERY_ORG, ClaimPath, Claims, Identity, Membership, Subject
 from stguard.providers import BY_NAME, NONE, Pairs, Provider, by_issuer
 
 NOTES_LIMIT: Final = 50
@@ -141,6 +141,14 @@ def _truthy(value: object) -> bool:
     return value is not None and value is not False and value != "false"
 
 
+def _denies(entry: object) -> bool:
+    """Tell whether a key's value says that the key is not meant: `false`, `null`, `0`, nothing, in whatever type."""
+    return entry is None or (isinstance(entry, str | int | float) and str(entry).casefold() in _DENIALS)
+
+
+_DENIALS: Final = frozenset({"", "0", "0.0", "false", "no", "null", "none"})
+
+
 def _shape(value: object, where: ClaimPath, *, what: str, text_is_a_list: bool) -> Values:
     unusable = Values(frozenset(), f"the identity provider sent the {what} in a form that can't be used")
     if isinstance(value, str):
@@ -153,7 +161,7 @@ def _shape(value: object, where: ClaimPath, *, what: str, text_is_a_list: bool) 
         return Values(frozenset((where.when_true,))) if value else NOTHING
     if isinstance(value, Mapping):
         # SECURITY: `{"admin": false}` must not make an admin, so a mapping that denies an entry is not read as keys.
-        if any(entry is None or entry is False for entry in value.values()):
+        if any(_denies(entry) for entry in value.values()):
             return unusable
         value = list(value)
     elif where.field is not None and isinstance(value, list | tuple):
@@ -290,9 +298,10 @@ class _Reading:
             return Values(frozenset(), f"the identity source could not say which {what} there are")
         if isinstance(added, str):
             return Values(frozenset((added,)))
-        if not isinstance(added, Iterable) or isinstance(added, Mapping | bytes):
+        listed = _listed(added)
+        if listed is None:
             return Values(frozenset(), f"the identity source sent the {what} in a form that can't be used")
-        return _shape(list(added), ClaimPath(path=(what,)), what=what, text_is_a_list=True)
+        return _shape(listed, ClaimPath(path=(what,)), what=what, text_is_a_list=True)
 
     def _declared_roles(self, names: Iterable[str]) -> frozenset[str]:
         known = set()
@@ -317,10 +326,10 @@ class _Reading:
             self._read_pairs(self.provider.pairs, self.provider.pairs_shape)
         if added is None:
             self._unknown("memberships", "the identity source could not say which orgs there are")
-        elif isinstance(added, str | bytes | Mapping) or not isinstance(added, Iterable):
+        elif (entries := _listed(added)) is None:
             self._unknown("memberships", "the identity source sent the memberships in a form that can't be used")
         else:
-            for entry in added:
+            for entry in entries:
                 self._add(entry)
 
     def _read_pairs(self, where: ClaimPath, shape: Pairs | None) -> None:
@@ -354,8 +363,10 @@ class _Reading:
             return
         inherited = entry.get("inherited_user_roles_plus_current_role")
         several = entry.get("additional_roles")
-        roles = [entry["user_role"], *(inherited if isinstance(inherited, list) else [])]
-        roles += several if isinstance(several, list) else []
+        roles = [entry["user_role"]]
+        for more in (inherited, several):
+            # What is there but no list may name the role that a forbid asks for: then the roles are not all known.
+            roles += more if isinstance(more, list) else [] if more is None else [None]
         self._add(
             {"org": org, "name": entry.get("org_name"), "roles": roles, "permissions": entry.get("user_permissions")}
         )
@@ -403,6 +414,9 @@ class _Reading:
         if not self.vocabulary.multi_tenant:
             self._note("org {} came, but the policy has no `orgs`: ignored", org)
             return None
+        if ours in ("", EVERY_ORG):
+            self._note("org {} is no org's id: ignored", org)
+            return None
         if self.vocabulary.orgs is not None and ours not in self.vocabulary.orgs:
             self._note("org {} is not declared in the policy: ignored", org)
             return None
@@ -418,6 +432,16 @@ class _Reading:
     def _note(self, text: str, name: str = "") -> None:
         if len(self.notes) < NOTES_LIMIT:
             self.notes.append(text.format(quote(name)))
+
+
+def _listed(value: object) -> list[object] | None:
+    """Return what an identity source sent one after the other; None when that can't be done or fails on the way."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        return None
+    try:
+        return list(value)
+    except Exception:  # noqa: BLE001  it may be anything that iterates, a query that fails for one
+        return None
 
 
 def _text(value: object) -> str | None:

@@ -47,6 +47,11 @@ TRUE: Final = 2
 VIEWS_LIMIT: Final = 2048
 """Most views kept for one subject; a client that names ever new orgs must not fill the memory."""
 
+ORG_LENGTH_LIMIT: Final = 256
+"""Longest org id of which a view is kept, for the same reason: with `orgs: from_identity` a client may name any."""
+
+EVERY_PAGE: Final = "*"
+"""In `pages`, the rule of pages not listed; in a forbid, every page."""
 
 Row = tuple[int, str | None, float, float, str]
 """One assignment: role number, org (`*`, or None in a single-tenant policy), since, until (Unix seconds, infinite where
@@ -342,9 +347,10 @@ def view_of(tables: Tables, subject: Subject | None, *, org: str | None, at: flo
     if isinstance(view, View) and view.tables is tables and view.since <= at < view.until:
         return view
     view = _work_out(tables, subject, org=org, at=at)
-    if len(subject.views) >= VIEWS_LIMIT:
-        subject.views.clear()
-    subject.views[org] = view
+    if org is None or len(org) <= ORG_LENGTH_LIMIT:
+        if len(subject.views) >= VIEWS_LIMIT:
+            subject.views.clear()
+        subject.views[org] = view
     return view
 
 
@@ -362,7 +368,6 @@ def _work_out(tables: Tables, subject: Subject, *, org: str | None, at: float) -
     view = View(tables, subject, asked=org)
     holdings = holdings_of(tables, subject)
     here = [None] if not tables.multi_tenant else [EVERY_ORG] if org is None else [org, EVERY_ORG]
-    everywhere = holdings.cross | _at(holdings.certain.get(EVERY_ORG, ()), view, at=at)
     direct = holdings.cross
     for place in here:
         direct |= _at(holdings.certain.get(place, ()), view, at=at)
@@ -373,15 +378,15 @@ def _work_out(tables: Tables, subject: Subject, *, org: str | None, at: float) -
     if "roles" in subject.unknown:
         maybe |= tables.cross_org if tables.multi_tenant else tables.all_roles
     membership = subject.memberships.get(org) if org is not None and tables.multi_tenant else None
-    member = not tables.multi_tenant or (org is not None and bool(membership is not None or direct))
     if membership is not None:
         direct |= _numbers(tables.role_index, membership.roles or ())
-    if not member:
-        direct, maybe = everywhere, tables.all_roles
-    elif tables.multi_tenant and ("memberships" in subject.unknown or f"roles:{org}" in subject.unknown):
+    _settle_roles(view, direct=direct)
+    # A role that separation drops makes nobody a member: only what counts does.
+    member = not tables.multi_tenant or (org is not None and bool(membership is not None or view.direct))
+    if not member or (tables.multi_tenant and ("memberships" in subject.unknown or f"roles:{org}" in subject.unknown)):
         maybe = tables.all_roles
     view.org = org if member else None
-    _settle_roles(view, direct=direct, maybe=maybe)
+    view.maybe_roles = (_closure(tables, maybe) | view.separated) & ~view.roles
     _settle_grants(view, member=member)
     _settle_forbids(view)
     view.timeless = view.since == -inf and view.until == inf
@@ -402,26 +407,28 @@ def _at(rows: Sequence[Row], view: View, *, at: float) -> int:
     return found
 
 
-def _settle_roles(view: View, *, direct: int, maybe: int) -> None:
+def _closure(tables: Tables, roles: int) -> int:
+    """Return the roles that holding some roles holds: themselves and all they inherit."""
+    found = 0
+    for role in bits(roles):
+        found |= tables.holds[role]
+    return found
+
+
+def _settle_roles(view: View, *, direct: int) -> None:
+    """Tell what is held and counts from what is held but for separation."""
     tables = view.tables
-    held = 0
-    for role in bits(direct):
-        held |= tables.holds[role]
+    held = _closure(tables, direct)
     dropped = 0
     for _, together in tables.separations:
         # Two bits or more: the roles of this set are held together.
         if (held & together) & ((held & together) - 1):
             dropped |= _mask(role for role in range(len(tables.holds)) if tables.holds[role] & together)
-    # SECURITY: a dropped role turns unknown, not false, so that dropping it can't lift a forbid or a `not`.
-    view.separated = held & dropped
     view.direct = direct & ~dropped
-    view.roles = 0
-    for role in bits(view.direct):
-        view.roles |= tables.holds[role]
-    possible = view.separated
-    for role in bits(maybe):
-        possible |= tables.holds[role]
-    view.maybe_roles = possible & ~view.roles
+    view.roles = _closure(tables, view.direct)
+    # SECURITY: a dropped role turns unknown, not false, and what is held only through it does too, so that dropping it
+    # can't lift a forbid or a `not`.
+    view.separated = _closure(tables, direct & dropped) & ~view.roles
 
 
 def _settle_grants(view: View, *, member: bool) -> None:
@@ -570,10 +577,17 @@ def page_value(name: str, view: View, *, rule: Rule | None) -> int:
         return FALSE
     value = rule_value(rule, view)
     if value:
-        for block in view.tables.blocks:
-            if name in block.pages:
-                value = min(value, TRUE - block_value(block, view))
+        for block in blocks_of(name, view):
+            value = min(value, TRUE - block_value(block, view))
     return value
+
+
+def blocks_of(page: str, view: View) -> Iterator[Block]:
+    """Yield the forbids that name a page; one that names every page names those not listed too."""
+    listed = page in view.tables.parts.pages
+    for block in view.tables.blocks:
+        if page in block.pages or (not listed and EVERY_PAGE in block.pages):
+            yield block
 
 
 def open_pages(view: View) -> tuple[str, ...]:
@@ -581,6 +595,8 @@ def open_pages(view: View) -> tuple[str, ...]:
     if view.open_pages is None:
         pages = view.tables.parts.pages
         view.open_pages = tuple(
-            name for name, page in pages.items() if name != "*" and page_value(name, view, rule=page.rule) == TRUE
+            name
+            for name, page in pages.items()
+            if name != EVERY_PAGE and page_value(name, view, rule=page.rule) == TRUE
         )
     return view.open_pages

@@ -243,7 +243,7 @@ class Policy:
         self, subject: Subject | None, org: str | None, *, at: datetime | float | None = None
     ) -> Membership | None:
         """Return the subject's membership in an org, or None where there is none now. A wish that can't be is None."""
-        if subject is None or not self.multi_tenant or not isinstance(org, str) or not org:
+        if subject is None or not self.multi_tenant or not isinstance(org, str) or org in ("", EVERY_ORG):
             return None
         if not self.parts.orgs_from_identity and org not in (self.parts.orgs or {}):
             return None
@@ -278,7 +278,7 @@ class Policy:
         Raises:
             ConfigurationError: for a permission, page or org that the policy does not declare.
         """
-        if at is None and type(subject) is Subject:
+        if at is None and type(subject) is Subject and type(action) is str and (org is None or type(org) is str):
             view = subject.views.get(org)
             if view is not None and view.tables is self._tables and view.timeless:
                 number = self._index.get(action)
@@ -310,7 +310,7 @@ class Policy:
         self, subject: Subject | None, *, org: str | None = None, at: datetime | float | None = None
     ) -> tuple[str, ...]:
         """Return the listed pages that the subject may open, in file order, those kept out of the menu included."""
-        if at is None and type(subject) is Subject:
+        if at is None and type(subject) is Subject and (org is None or type(org) is str):
             view = subject.views.get(org)
             if view is not None and view.tables is self._tables and view.timeless and view.open_pages is not None:
                 found: tuple[str, ...] = view.open_pages
@@ -381,8 +381,9 @@ class Policy:
             case OrgIs(names):
                 if not self.multi_tenant:
                     raise ConfigurationError("org given, but the policy has no `orgs`; add `orgs:` or leave org out")
+                _some(names, "org")
                 if not self.parts.orgs_from_identity:
-                    self._declared(_some(names, "org"), self.orgs, "org")
+                    self._declared(names, self.orgs, "org")
             case EmailIs(names) | DomainIs(names):
                 return type(rule)(tuple(normalise(name) for name in _some(names, "e-mail or domain")))
             case _:
@@ -401,7 +402,7 @@ class Policy:
         return engine.view_of(self._tables, subject, org=org, at=at)
 
     def _check_org(self, org: object) -> None:
-        if not isinstance(org, str) or not org:
+        if not isinstance(org, str) or not org or org == EVERY_ORG:
             raise ConfigurationError(f"expected an org id or None, got {quote(repr(org))}")
         if not self.multi_tenant:
             raise ConfigurationError(
@@ -432,8 +433,9 @@ class Policy:
                 raise ConfigurationError(f"unknown {kind} {quote(name)}{nearest(name, known)}")
 
 
-def _some(names: tuple[str, ...], kind: str) -> tuple[str, ...]:
-    if not names or not all(isinstance(name, str) and name for name in names):
+def _some(names: tuple[str, ...] | str, kind: str) -> tuple[str, ...]:
+    # SECURITY: a plain text would be asked for as a piece of what it is compared with: `me` is in `acme`.
+    if not names or isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
         raise ConfigurationError(f"a rule names no {kind}; state at least one, as text")
     return names
 
@@ -453,7 +455,7 @@ def _moment(at: datetime | float | None) -> float:
     if isinstance(at, datetime):
         if at.tzinfo is None or at.utcoffset() is None:
             raise ConfigurationError(f"`at` has no time zone: {quote(at.isoformat())}; add one, such as `tzinfo=UTC`")
-        return at.timestamp()
+        at = at.timestamp()
     if isinstance(at, bool) or not isinstance(at, int | float) or not EARLIEST <= at <= LATEST:
         raise ConfigurationError(f"expected an aware datetime or Unix seconds, got {quote(repr(at))}")
     return float(at)

@@ -16,6 +16,7 @@ from stguard.engine import (
     View,
     bits,
     block_value,
+    blocks_of,
     fact_of,
     holdings_of,
     page_value,
@@ -98,7 +99,7 @@ def page(view: View, name: str, *, rule: Rule | None, at: float) -> Decision:
             missing=("a rule for the page in the policy",),
             trace=(*_opening(view, at=at), f"page {quote(name)} has no rule: no"),
         )
-    blocks = [block for block in view.tables.blocks if name in block.pages]
+    blocks = list(blocks_of(name, view))
     return _decision(view, rule, action=action, at=at, page=name, blocks=blocks)
 
 
@@ -237,6 +238,8 @@ def _asks_in_org(asked: Rule) -> bool:
 
 def _no_fact(view: View, *, org_matters: bool) -> Reason:
     if org_matters and view.tables.multi_tenant and view.org is None:
+        if view.asked is not None and view.separated:
+            return Reason.SEPARATED
         return Reason.NO_ORG if view.asked is None else Reason.NOT_A_MEMBER
     return Reason.UNKNOWN
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal, assert_never
 
 from stguard.errors import ConfigurationError, PolicyFileError, Problem, Severity
 from stguard.policy import Policy
+from stguard.policyfile.source import is_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,8 +40,14 @@ within one tick look alike. Until then the content is compared.
 
 _LOG: Final = logging.getLogger("stguard")
 
-Stamp = tuple[str, int, int, int]
-"""Name, modification time in ns, size and inode of one file."""
+READINGS: Final = 5
+"""How often files that change while they are read are read anew before that counts as an error."""
+
+Stamp = tuple[str, int, int, int, int]
+"""Name, modification and change time in ns, size and inode of one file; zeros for one that can't be looked at.
+
+The change time can't be set back: an edit that keeps length and modification time is seen by it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,24 +135,33 @@ class PolicyStore:
             before = self._loaded
             if before is not None and before is not seen and not self._changed(before):
                 return before  # another thread has just done it
-            # The stamps are taken before the files are read: an edit in between is then seen as one more change.
-            stamps, digest = _stamps(self._place), _digest(self._place)
             last_good = before.policy if before is not None else None
-            policy, error = self._load(last_good)
+            stamps, digest, read = self._read()
+            error = read if isinstance(read, PolicyFileError) else None
+            policy = read if isinstance(read, Policy) else last_good
+            if error is not None:
+                self._report(error, last_good)
             self._loaded = _Loaded(stamps, digest, time.monotonic() + SETTLED_AFTER, policy, error)
             return self._loaded
 
-    def _load(self, last_good: Policy | None) -> tuple[Policy | None, PolicyFileError | None]:
+    def _read(self) -> tuple[tuple[Stamp, ...], bytes | None, Policy | PolicyFileError]:
+        """Read the files, anew when they change meanwhile: half of one edit may allow what neither whole does."""
+        for _ in range(READINGS):
+            seen = _stamps(self._place), _digest(self._place)
+            read = self._load()
+            if seen == (_stamps(self._place), _digest(self._place)):
+                return *seen, read
+        return (), None, _unreadable(self.path, "the files change while they are read")
+
+    def _load(self) -> Policy | PolicyFileError:
         try:
-            policy = Policy.load(self.path)
+            return Policy.load(self.path)
         except PolicyFileError as error:
-            self._report(error, last_good)
-            return last_good, error
+            return error
         except OSError as error:
-            failure = _unreadable(self.path, error)
-            self._report(failure, last_good)
-            return last_good, failure
-        return policy, None
+            return _unreadable(self.path, (error.strerror or type(error).__name__).lower())
+        except Exception as error:  # noqa: BLE001  whatever a file makes the reader do, the last good policy stays
+            return _unreadable(self.path, f"the reader failed ({type(error).__name__})")
 
     def _report(self, error: PolicyFileError, last_good: Policy | None) -> None:
         """Log one error for one bad state of the files, with every problem in it."""
@@ -180,24 +196,36 @@ def discover(folder: Path, *, environ: Mapping[str, str]) -> Path:
 def _stamps(path: str) -> tuple[Stamp, ...]:
     """Look at the files without reading them; empty when they can't be looked at."""
     try:
-        return tuple((name, s.st_mtime_ns, s.st_size, s.st_ino) for name, s in _stats(path))
+        return tuple(
+            (name, 0, 0, 0, 0) if s is None else (name, s.st_mtime_ns, s.st_ctime_ns, s.st_size, s.st_ino)
+            for name, s in _stats(path)
+        )
     except OSError:
         return ()
 
 
-def _stats(path: str) -> list[tuple[str, os.stat_result]]:
+def _stats(path: str) -> list[tuple[str, os.stat_result | None]]:
     status = os.stat(path)  # noqa: PTH116  runs at each check; a text is looked at in half the time
     if not stat.S_ISDIR(status.st_mode):
         return [("", status)]
     with os.scandir(path) as entries:
-        return sorted((entry.name, entry.stat()) for entry in entries if entry.name.endswith((".yaml", ".yml")))
+        return sorted((entry.name, _status(entry)) for entry in entries if is_read(entry.name))
+
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat()
+    except OSError:
+        return None
 
 
 def _digest(path: str) -> bytes | None:
     digest = hashlib.blake2b()
     try:
-        for name, _status in _stats(path):
+        for name, status in _stats(path):
             digest.update(name.encode(errors="surrogateescape"))
+            if status is None or not stat.S_ISREG(status.st_mode):
+                continue  # opening a pipe would wait for whoever writes into it
             with Path(path, name).open("rb") as file:
                 digest.update(hashlib.file_digest(file, "blake2b").digest())
     except OSError:
@@ -205,8 +233,7 @@ def _digest(path: str) -> bytes | None:
     return digest.digest()
 
 
-def _unreadable(path: Path, error: OSError) -> PolicyFileError:
-    why = error.strerror or type(error).__name__
+def _unreadable(path: Path, why: str) -> PolicyFileError:
     return PolicyFileError(
         [
             Problem(
@@ -215,7 +242,7 @@ def _unreadable(path: Path, error: OSError) -> PolicyFileError:
                 column=1,
                 severity=Severity.ERROR,
                 code="unreadable",
-                message=f"can't read the policy: {why.lower()}",
+                message=f"can't read the policy: {why}",
             )
         ]
     )

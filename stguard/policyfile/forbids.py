@@ -20,13 +20,15 @@ _EVERY_PAGE: Final = "*"
 
 def read_forbids(draft: Draft, *, people: People, ids: Ids) -> tuple[Forbid, ...]:
     """Read the entries of `forbid`."""
-    found: dict[str, Forbid] = {}
+    found: dict[object, Forbid] = {}
     entries = draft.sections.items("forbid")
     stated = [ids.given(node[CONTENT]) if "id" in node[CONTENT] else None for node in entries]
     for node, given in zip(entries, stated, strict=True):
         forbid = _read(node, draft=draft, people=people, stated=given)
         if forbid is not None:
-            found.setdefault(forbid.id, forbid)
+            # SECURITY: by what they say, not by id: two made of different keys may read alike, and none may be lost.
+            said = (forbid.who, frozenset(forbid.permissions), frozenset(forbid.pages), forbid.org)
+            found.setdefault(given or said, forbid)
     return tuple(found.values())
 
 
@@ -60,7 +62,7 @@ def _pages(node: Node, *, draft: Draft, where: str) -> tuple[str, ...]:
     """Return the listed pages that a name in a forbid stands for; `*` for each, the rule of unlisted ones too."""
     text: str = node[CONTENT]
     if text == _EVERY_PAGE and draft.pages.names:
-        return tuple(draft.pages.names)
+        return tuple(dict.fromkeys((*draft.pages.names, _EVERY_PAGE)))
     if text in draft.pages.names:
         return (text,)
     if text == _EVERY_PAGE and not draft.pages.open:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from stguard.errors import quote
@@ -37,7 +37,7 @@ class Moments:
             return self._known[text]
         try:
             moment = datetime.fromisoformat(text)
-            seconds = None if moment.tzinfo is None else moment.timestamp()
+            seconds = None if moment.tzinfo is None else moment.astimezone(UTC).timestamp()
         except (ValueError, OverflowError):
             message = f"expected a time such as `2026-11-01T00:00:00Z`, got {quote(text)}"
             self._ledger.error(node[1], code="bad-time", message=message)

@@ -28,11 +28,13 @@ _EVERYONE: Final = Who(WhoKind.EVERYONE, "signed_in")
 
 def read_separations(draft: Draft, *, hierarchy: Hierarchy, assigned: Assigned, ids: Ids) -> tuple[Separation, ...]:
     """Read the entries of `separation`, and check roles and assignments against each."""
-    found: dict[str, Separation] = {}
+    found: dict[object, Separation] = {}
     for node in draft.sections.items("separation"):
         separation = _read(node, draft=draft, hierarchy=hierarchy, ids=ids)
-        if separation is not None and separation.id not in found:
-            found[separation.id] = separation
+        # SECURITY: by what they say, not by id: one that was given the id made of another must not hide that one.
+        said = None if separation is None else frozenset(separation.roles)
+        if separation is not None and said not in found:
+            found[said] = separation
             _Check(separation, draft=draft, hierarchy=hierarchy).run(assigned)
     return tuple(found.values())
 

@@ -20,8 +20,11 @@ MARKER: Final = "\ufdd0"
 """Stands for a character that was refused, so that reading goes on: a code point that Unicode keeps for such use."""
 
 # YAML 1.2.2, section 5.1 (printable characters); the byte order mark only at the start.
+# SECURITY: without those that show a file otherwise than it is read. U+0085, U+2028 and U+2029 end a line, and so a
+# comment, only for YAML 1.1, which libyaml reads; the others reorder what is shown (CVE-2021-42574).
 _REFUSED: Final = re.compile(
-    r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+    r"[^\t\n\r\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufdcf\ufdf0-\ufefe\uff00-\ufffd"
+    r"\U00010000-\U0010ffff]"
 )
 _BYTE_ORDER_MARK: Final = "\ufeff"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -43,13 +46,28 @@ def files(path: Path, *, ledger: Ledger) -> list[Path]:
         return []
     if entries is None:
         return [path]
-    found = [path / name for name in entries if name.endswith(".yaml") and not name.startswith(".")]
-    if not found:
-        other = next((name for name in entries if name.endswith((".yml", ".YAML", ".YML"))), None)
+    found = [path / name for name in entries if is_read(name)]
+    others = [name for name in entries if name.lower().endswith(_LOOKALIKES) and not is_read(name)]
+    others = [name for name in others if not name.startswith(".")]
+    if found:
+        # SECURITY: a forbid in a file that nobody reads denies nothing.
+        for name in others:
+            message = f"is not read, only `*.yaml` is; rename it to {quote(Path(name).stem + '.yaml')}, or remove it"
+            ledger.warning(ledger.add_file(shown(path / name)), code="not-read", message=message)
+    else:
+        other = next(iter(others), None)
         hint = f"; rename {quote(other)} to {quote(Path(other).stem + '.yaml')}" if other else ""
         message = f"expected a folder with `*.yaml` files, got none{hint}"
         _refuse(path, code="no-yaml", message=message, ledger=ledger)
     return found
+
+
+_LOOKALIKES: Final = (".yml", ".yaml")
+
+
+def is_read(name: str) -> bool:
+    """Tell whether a file of this name in a folder belongs to the policy."""
+    return name.endswith(".yaml") and not name.startswith(".")
 
 
 def content(path: Path, *, ledger: Ledger) -> bytes | None:
@@ -102,7 +120,7 @@ def register(name: str, data: bytes | str, *, ledger: Ledger) -> tuple[str, int,
         return text, base, True
     if decodable:
         for match in _REFUSED.finditer(text):
-            message = f"character U+{ord(match[0]):04X} is not allowed in YAML; remove it"
+            message = f"character U+{ord(match[0]):04X} is not allowed in a policy; remove it"
             ledger.error(base + match.start(), code="control-character", message=message)
         return _REFUSED.sub(MARKER, text), base, True
     bad = next((m for m in _REFUSED.finditer(text) if "\udc80" <= m[0] <= "\udcff"), first)
