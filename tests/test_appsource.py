@@ -364,6 +364,178 @@ def test_a_guard_in_the_right_place_is_no_problem(app: Reader, decorators: str) 
     assert app(f"{decorators}def f(): ...").problems == ()
 
 
+# --- a login that the script runs past --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("st.login()\nst.title('x')", 2),
+        ("if not st.user.is_logged_in:\n    st.login('google')\nst.title('x')", 3),
+        ("if not st.user.is_logged_in:\n    st.login()\nelse:\n    st.write('y')\nst.title('x')", 3),
+        ("with st.sidebar:\n    if st.button('In'):\n        st.login()\nst.title('x')", 4),
+        ("def page():\n    st.login()\n    st.title('x')\npage()", 3),
+        ("def page():\n    st.login()\n    st.title('x')\n    return", 3),
+        ("def page():\n    st.login()\n    return render()", 3),
+        ("def ask():\n    if not st.user.is_logged_in:\n        st.login()\nask()\nst.title('x')", 4),
+        ("def ask():\n    st.login()\n    return\ndef main():\n    ask()\nmain()\nst.title('x')", 3),
+        ("def ask():\n    st.login()\ndef main():\n    ask()\n    st.title('x')\nst.button('x', on_click=main)", 3),
+        ("try:\n    st.login()\nexcept ValueError:\n    st.stop()\nst.title('x')", 3),
+        ("match st.query_params:\n    case {'in': _}:\n        st.login()\nst.title('x')", 4),
+        ("class Page:\n    def draw(self):\n        st.login()\n        st.title('x')", 4),
+        ("from streamlit import login\nlogin()\nx = 1", 2),
+    ],
+)
+def test_a_login_that_the_script_runs_past_is_a_problem(app: Reader, code: str, line: int) -> None:
+    (problem,) = app(code).problems
+    assert (problem.file, problem.line, problem.code) == ("main.py", line, "login-without-stop")
+    assert problem.severity == "warning"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "st.login()\nst.stop()",
+        "if not st.user.is_logged_in:\n    st.login()\n    st.stop()\nst.title('x')",
+        "if not st.user.is_logged_in:\n    if st.button('In'):\n        st.login()\n    st.stop()\nst.title('x')",
+        "if not st.user.is_logged_in:\n    st.login()\n    st.write('wait')\n    st.stop()\nst.title('x')",
+        "if not st.user.is_logged_in:\n    st.login()\n    raise SystemExit\nst.title('x')",
+        "import sys\nimport streamlit as st\nst.login()\nsys.exit()",
+        "if not st.user.is_logged_in:\n    st.login()\nelse:\n    st.title('x')",
+        "def ask():\n    st.login()\nst.button('In', on_click=ask)\nst.title('x')",
+        "st.button('In', on_click=st.login)\nst.title('x')",
+        "st.button('In', on_click=lambda: st.login())\nst.title('x')",
+        "def main():\n    if not st.user.is_logged_in:\n        st.login()\n        return\n    st.title('x')\nmain()",
+        "def sign_in():\n    if st.button('In'):\n        st.login()\nsg.navigation([st.Page(sign_in)]).run()",
+        "def ask():\n    st.login()\nask()\nst.stop()\nst.title('x')",
+        "def ask():\n    st.login()\n    ask()\n    raise SystemExit\n",
+        "st.login()\ndef later(): ...",
+        "class Own:\n    def login(self): ...\nst2 = Own()\nst2.login()\nst.title('x')",
+    ],
+)
+def test_a_login_that_nothing_follows_is_no_problem(app: Reader, code: str) -> None:
+    assert codes(app(code).problems) == []
+
+
+def test_functions_that_call_each_other_around_a_login_end_at_once(app: Reader) -> None:
+    assert codes(app("def a():\n    st.login()\n    return\ndef b():\n    a()\n    return\nb()").problems) == []
+    source = app("def a():\n    b()\ndef b():\n    a()\n    st.login()\na()")
+    assert codes(source.problems) == ["login-without-stop"]
+
+
+def test_a_login_in_another_file_is_found_where_it_is_called(app: Reader) -> None:
+    source = app(
+        "from lib.login import ask\nimport streamlit as st\nask()\nst.title('x')",
+        lib__login="import streamlit as st\ndef ask():\n    st.login()\n",
+    )
+    assert [str(problem) for problem in source.problems] == [
+        (
+            "lib/login.py:3:5: warning[login-without-stop] the script goes on after `st.login()`, for who is not signed in; "
+            "put `st.stop()` below it"
+        )
+    ]
+
+
+# --- a cache that keeps a person's answer -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cache", "body", "column", "reads"),
+    [
+        ("@st.cache_data", "return st.user.email", 12, "`st.user`, and its result is kept for everybody;"),
+        ("@st.cache_resource(ttl=3)", "return st.user['email']", 12, "`st.user`, and"),
+        ("@st.cache_data", "return rows(sg.org().org)", 17, "`sg.org`, and"),
+        ("@st.cache_data", "return sg.can('report:view')", 12, "`sg.can`, and"),
+        ("@st.cache_data", "return [sg.state.x for x in y]", 13, "`sg.state`, and"),
+        ("@st.cache_data", "return (lambda: sg.subject())()", 21, "`sg.subject`, and"),
+        ("@st.cache_data", "return st.context.headers['X-User']", 12, "`st.context.headers`, and"),
+        ("@st.cache_data", "return who()", 12, "`st.user` through `who`, and"),
+        ("@st.cache_data", "return far()", 12, "`sg.org` through `far`, and"),
+        ("@st.cache_data", "return me.email", 12, "`streamlit.user` through `me.email`, and"),
+        ("@st.cache_data", "return here", 12, "`sg.org` through `here`, and"),
+        ("@st.cache_data", "return guarded()", 12, "`sg.requires` through `guarded`, and"),
+        ("@sg.cache_data", "return st.user.email", 12, "`st.user`, and its result is kept for everybody in the org;"),
+        ("@sg.cache_data(scope='org')", "return who()", 12, "`st.user` through `who`, and"),
+        ("@sg.cache_data(scope='subject')", "return sg.org()", 12, "`sg.org`, which is refused in a cached function;"),
+    ],
+)
+def test_a_cached_function_that_reads_who_asks_is_a_problem(
+    app: Reader, cache: str, body: str, column: int, reads: str
+) -> None:
+    source = app(
+        f"""
+        import streamlit as st
+        import stguard as sg
+        me = st.user
+        here = sg.org()
+        def who(): return st.user.email
+        def far(): return again(far)
+        def again(f): return sg.org().org if f else far()
+        @sg.requires('report:view')
+        def guarded(): ...
+        {cache}
+        def load(y=()):
+            {body}
+        """
+    )
+    (problem,) = source.problems
+    assert (problem.file, problem.line, problem.column, problem.code) == ("main.py", 13, column, "cached-subject")
+    assert problem.severity == "error"
+    assert problem.message.startswith(f"`load` under `{cache.partition('(')[0]}` reads {reads}")
+    assert problem.message.endswith("; read it outside and hand it in as an argument")
+
+
+@pytest.mark.parametrize(
+    "call", ["cached = st.cache_data(load)", "cached = st.cache_data(ttl=3)(load)", "x = st.cache_resource(load)()"]
+)
+def test_a_function_that_is_cached_by_a_call_is_looked_into(app: Reader, call: str) -> None:
+    (problem,) = app(f"def load():\n    return st.user.email\n{call}").problems
+    assert (problem.line, problem.code) == (3, "cached-subject")
+
+
+def test_a_function_of_another_file_is_looked_into(app: Reader) -> None:
+    source = app(
+        "import streamlit as st\nfrom lib import who\n@st.cache_data\ndef load():\n    return who.mail()",
+        lib__who="from streamlit import user\ndef mail():\n    return user.email",
+    )
+    assert [str(problem) for problem in source.problems] == [
+        (
+            "main.py:5:12: error[cached-subject] `load` under `@st.cache_data` reads `user` through `who.mail`, and its "
+            "result is kept for everybody; read it outside and hand it in as an argument"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "@st.cache_data\ndef load(email): return email\nload(st.user.email)",
+        "@st.cache_data\ndef load(user): return user.email",
+        "@st.cache_data\ndef load(sg): return sg.org()",
+        "@sg.cache_data(scope='subject')\ndef load(): return st.user.email",
+        "@sg.cache_resource(scope='session')\ndef load(): return st.user.email",
+        "@sg.requires('a:b')\n@st.cache_data\ndef load(): return st.connection('db')",
+        "@st.cache_data\ndef load(): return load()",
+        "class Reader: ...\n@st.cache_data\ndef load(): return Reader()",
+        "def load(): return st.user.email",
+        "x = st.cache_data(3)\nst.cache_data.clear()\nst.cache_data()",
+    ],
+)
+def test_a_cached_function_that_is_handed_what_it_needs_is_no_problem(app: Reader, code: str) -> None:
+    assert codes(app(code).problems) == []
+
+
+CHAIN = "".join(f"def f{n}(): return f{n + 1}()\n" for n in range(1000))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [f"@st.cache_data\ndef load(): return f0()\n{CHAIN}", f"{'x + ' * 900}x", "if x:\n    y\nel" * 400 + "se: y"],
+)
+def test_a_long_chain_is_read_or_refused_but_never_an_exception(app: Reader, code: str) -> None:
+    assert set(codes(app(code).problems)) <= {"invalid-python"}
+
+
 # --- files that can't be read -----------------------------------------------------------------------------------------
 
 
@@ -558,6 +730,40 @@ def test_pages_that_only_one_side_has_are_warnings(app: Reader) -> None:
             "its rule holds for no page; did you mean `Amin`?"
         ),
     ]
+
+
+def test_a_hidden_page_without_a_rule_is_a_warning_of_its_own(app: Reader) -> None:
+    source = app(
+        """
+        def repots(): ...
+        @sg.requires('report:view')
+        def guarded(): ...
+        HIDDEN = "hidden"
+        sg.navigation([
+            st.Page("home.py", visibility="hidden"),
+            st.Page("secret.py", visibility="hidden"),
+            st.Page(repots, visibility=HIDDEN),
+            st.Page(guarded, visibility="hidden"),
+            st.Page("plain.py", visibility="visible"),
+        ]).run()
+        """,
+        home="",
+        secret="",
+        plain="",
+    )
+    assert [problem for problem in problems_of(source) if "without-rule" in problem] == [
+        (
+            "main.py:9:5: warning[hidden-without-rule] page `secret` has no rule in the policy, and being hidden does not "
+            "protect it: its address opens it wherever the policy isn't asked; add it to `pages`"
+        ),
+        (
+            "main.py:10:5: warning[hidden-without-rule] page `repots` has no rule in the policy, and being hidden does not "
+            "protect it: its address opens it wherever the policy isn't asked; did you mean `reports`?"
+        ),
+        "main.py:12:5: warning[page-without-rule] page `plain` has no rule in the policy, so it is denied; add it to `pages`",
+    ]
+    public = PolicyParts(permissions=PARTS.permissions, pages={"*": Page("*", Public())})
+    assert problems_of(source, public) == []
 
 
 def test_a_rule_for_all_other_pages_covers_a_page_that_is_not_listed(app: Reader) -> None:

@@ -59,8 +59,16 @@ def _pages_without_rule(source: AppSource, parts: PolicyParts) -> Iterator[Probl
         if page.name in parts.pages or page.guarded or page.external or page.name in seen:
             continue
         seen.add(page.name)
-        near = nearest(page.name, parts.pages)
-        message = f"page {quote(page.name)} has no rule in the policy, so it is denied{near or '; add it to `pages`'}"
+        way_out = nearest(page.name, parts.pages) or "; add it to `pages`"
+        if page.hidden:
+            # STREAMLIT 1.67: a hidden page is reachable by its address.
+            message = (
+                f"page {quote(page.name)} has no rule in the policy, and being hidden does not protect it: its address "
+                f"opens it wherever the policy isn't asked{way_out}"
+            )
+            yield page.place.problem(Severity.WARNING, "hidden-without-rule", message)
+            continue
+        message = f"page {quote(page.name)} has no rule in the policy, so it is denied{way_out}"
         yield page.place.problem(Severity.WARNING, "page-without-rule", message)
 
 

@@ -45,6 +45,7 @@ class DeclaredPage:
         function: name of the function it runs; None for a file or an external link.
         external: whether it only links to another site.
         guarded: whether its function carries `@sg.requires`, which is then its rule.
+        hidden: whether `visibility="hidden"` keeps it out of the menu, which does not protect it.
     """
 
     name: str
@@ -54,6 +55,7 @@ class DeclaredPage:
     function: str | None = None
     external: bool = False
     guarded: bool = False
+    hidden: bool = False
 
 
 class Asked(StrEnum):

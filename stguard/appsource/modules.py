@@ -111,6 +111,7 @@ class Module:
         calls: every call in it, with its scope, in the order of the text.
         functions: every function in it, with the scope it stands in.
         additions: what was put into lists and mappings after they were made, by the variable's name.
+        body: its statements.
     """
 
     path: Path
@@ -123,6 +124,7 @@ class Module:
     calls: list[tuple[ast.Call, Scope]] = field(default_factory=list)
     functions: list[tuple[FunctionNode, Scope]] = field(default_factory=list)
     additions: dict[str, list[Addition]] = field(default_factory=dict)
+    body: list[ast.stmt] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Give the module its global scope."""
@@ -212,7 +214,7 @@ def _parse(path: Path, file: str) -> Module:
             # A doubtful escape in the app's text is the author's own affair.
             warnings.simplefilter("ignore")
             tree = ast.parse(text)
-        module = Module(path=path, file=file, lines=_LINE_END.split(text))
+        module = Module(path=path, file=file, lines=_LINE_END.split(text), body=tree.body)
         _Collector(module).visit(tree)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1

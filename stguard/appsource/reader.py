@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from stguard.appsource import pagenames
+from stguard.appsource import hazards, pagenames
 from stguard.appsource.findings import AppSource, Asked, DeclaredPage, Demand, NavigationCall, Place, Unread
 from stguard.appsource.modules import FunctionNode, SourceFiles
 from stguard.appsource.names import Inside, Names
@@ -27,9 +27,6 @@ _VERBS: Final = {"stguard.requires", "stguard.authorize", "stguard.can", "stguar
 _REQUIRES: Final = "stguard.requires"
 _RERUN_ALONE: Final = {
     "streamlit.fragment", "streamlit.dialog", "streamlit.experimental_fragment", "streamlit.experimental_dialog",
-}  # fmt: skip
-_CACHES: Final = {
-    "streamlit.cache_data", "streamlit.cache_resource", "stguard.cache_data", "stguard.cache_resource",
 }  # fmt: skip
 _ASKED_BY_KEY: Final = {kind.value: kind for kind in Asked}
 _RULE_LISTS: Final = {"any", "all", "any_of", "all_of"}
@@ -85,6 +82,8 @@ class _Reader:
                 message = "nested too deeply to be read as a Streamlit app"
                 self.problems.append(place.problem(Severity.ERROR, "invalid-python", message))
 
+        self.problems += hazards.unstopped_logins(self.visited, self.names)
+
     def result(self) -> AppSource:
         pages = [page for found in (self.menu, self.other) for pages in found.values() for page in pages]
         self._pages_folder(pages)
@@ -111,6 +110,7 @@ class _Reader:
 
     def _visit_call(self, call: ast.Call, scope: Scope) -> None:
         name = self.names.outside(call.func, scope)
+        self._check_cache_call(call, scope)
         if name in _NAVIGATIONS:
             self._navigation(call, scope, guarded=_NAVIGATIONS[name])
         elif name in _PAGE_CLASSES:
@@ -285,7 +285,9 @@ class _Reader:
                 self._note("the url path of a page", given, scope)
                 return
             name = pagenames.of_url_path(text)
-        declared = DeclaredPage(name=name, place=scope.module.place(call), section=section)
+        visibility = _keyword(call, "visibility")
+        hidden = visibility is not None and self.names.text(visibility, scope) == "hidden"
+        declared = DeclaredPage(name=name, place=scope.module.place(call), section=section, hidden=hidden)
         title = _keyword(call, "title")
         if (link := self.names.text(source, scope)) is not None and pagenames.is_link(link):
             text = (self.names.text(title, scope) if title else None) or ""
@@ -302,7 +304,7 @@ class _Reader:
         if functions:
             for function, outer in functions:
                 found = self._function_page(function, outer, declared.place, section)
-                yield replace(found, name=declared.name or found.name)
+                yield replace(found, name=declared.name or found.name, hidden=declared.hidden)
             return
         path = self.names.path(source, scope)
         if path is not None:
@@ -379,6 +381,10 @@ class _Reader:
 
     def _check_decorators(self, function: FunctionNode, scope: Scope) -> None:
         named = [(node, self._decorator(node, scope)) for node in function.decorator_list]
+        for node, name in named:
+            if name in hazards.CACHES:
+                cache = hazards.Cache(node, scope, name)
+                self.problems += hazards.cached_subjects(cache, function, scope, self.names)
         for position, (node, name) in enumerate(named):
             if name != _REQUIRES:
                 continue
@@ -387,7 +393,7 @@ class _Reader:
                 message = f"{quote(written)} on {quote(function.name)} asks for nothing; name a permission or a role"
                 self._problem(node, scope, "empty-requirement", message)
             for above, its_name in named[:position]:
-                if its_name in _CACHES:
+                if its_name in hazards.CACHES:
                     other = quote(f"@{_called(above)}")
                     why = f"a cached answer is given without asking; put {other} below it"
                     self._order(node, scope, function, f"stands below {other}, so {why}")
@@ -396,6 +402,14 @@ class _Reader:
                     other = quote(f"@{_called(below)}")
                     why = f"it is not asked when that runs again alone; put {other} above it"
                     self._order(node, scope, function, f"stands above {other}, so {why}")
+
+    def _check_cache_call(self, call: ast.Call, scope: Scope) -> None:
+        """Check a function that is cached by a call: `st.cache_data(load)`, `st.cache_data(ttl=60)(load)`."""
+        name = self._decorator(call.func, scope)
+        if name in hazards.CACHES:
+            cache = hazards.Cache(call.func, scope, name)
+            for function, outer in self._functions(call.args[0], scope) if call.args else ():
+                self.problems += hazards.cached_subjects(cache, function, outer, self.names)
 
     def _order(self, node: ast.expr, scope: Scope, function: FunctionNode, finding: str) -> None:
         message = f"{quote(f'@{_called(node)}')} on {quote(function.name)} {finding}"
