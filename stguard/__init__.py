@@ -9,11 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from stguard.app.caches import cache_data, cache_resource
+    from stguard.app.gateway import App, Gateway, TrustedProxy
     from stguard.app.guard import authorize, can, explain, requires, subject
     from stguard.app.menu import navigation
     from stguard.app.orgs import org, org_selector
     from stguard.app.screens import login_page, user_menu
     from stguard.app.settings import configure
+    from stguard.app.state import state
     from stguard.errors import (
         AccessDenied,
         ConfigurationError,
@@ -28,9 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessDenied",
+    "App",
     "ConfigurationError",
     "Decision",
     "Facts",
+    "Gateway",
     "IdentityError",
     "Membership",
     "Policy",
@@ -40,7 +45,10 @@ __all__ = [
     "Severity",
     "StguardError",
     "Subject",
+    "TrustedProxy",
     "authorize",
+    "cache_data",
+    "cache_resource",
     "can",
     "configure",
     "explain",
@@ -49,16 +57,20 @@ __all__ = [
     "org",
     "org_selector",
     "requires",
+    "state",
     "subject",
     "user_menu",
 ]
 
 _MODULES: Final = {
+    "stguard.app.caches": ("cache_data", "cache_resource"),
+    "stguard.app.gateway": ("App", "Gateway", "TrustedProxy"),
     "stguard.app.guard": ("authorize", "can", "explain", "requires", "subject"),
     "stguard.app.menu": ("navigation",),
     "stguard.app.orgs": ("org", "org_selector"),
     "stguard.app.screens": ("login_page", "user_menu"),
     "stguard.app.settings": ("configure",),
+    "stguard.app.state": ("state",),
     "stguard.errors": (
         "AccessDenied",
         "ConfigurationError",

@@ -42,7 +42,9 @@ class AccessDenied(StguardError, PermissionError):  # noqa: N818  the name users
     def __init__(self, decision: Decision) -> None:
         """Take the decision that refused."""
         self.decision = decision
-        super().__init__(f"access denied to `{decision.action}`: {decision.reason.value}")
+        # A rule in words has blanks, and names roles or people: it stays in the decision, for logs.
+        what = f" to {quote(decision.action)}" if " " not in decision.action else ""
+        super().__init__(f"access denied{what}: {decision.reason.value}")
 
 
 class Severity(StrEnum):

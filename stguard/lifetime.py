@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from math import inf, isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stguard.engine import FALSE, View, who_value
 
 if TYPE_CHECKING:
     from stguard.model import Subject
     from stguard.policy import Policy
+
+LATEST: Final = 1e11
+"""First number of Unix seconds that is taken for something else."""
 
 
 def ends_at(policy: Policy, subject: Subject) -> float:
@@ -66,6 +69,7 @@ def _moment(subject: Subject, claim: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
-        return float(value) if isfinite(value) else None
+        # Beyond the year 5138 it is no moment in seconds; somebody sent milliseconds.
+        return float(value) if isfinite(value) and value < LATEST else None
     except OverflowError:
         return None

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast,
 
 import streamlit as st
 
-from stguard.app import mediation, private, screens
+from stguard.app import private, screens
+from stguard.app.place import demanding
 from stguard.app.rules import Names, Part, rule_from
 from stguard.app.settings import known_settings
 from stguard.app.standing import Standing, standing
@@ -33,7 +34,7 @@ OnDeny = Literal["stop", "hide", "raise"]
 RULE_ATTRIBUTE: Final = "__stguard_rule__"
 """Attribute of a guarded function that carries its rule to the menu; decorators above copy it along."""
 
-_CACHES: Final = frozenset({"cache_data", "cache_resource"})
+_CACHES: Final = frozenset({"cache_data", "cache_resource", "lru_cache", "cache", "cached_property"})
 
 
 # --- requires --------------------------------------------------------------------------------------------------------
@@ -137,7 +138,7 @@ def _wrap(function: Callable[P, R], rule: Rule, *, on_deny: OnDeny) -> Callable[
         async def guarded_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401  what it returned before
             if not _admit(rule, on_deny=on_deny, caller=private.caller()):
                 return None
-            with mediation.demanding(rule):
+            with demanding(rule):
                 return await cast("Coroutine[Any, Any, R]", function(*args, **kwargs))
 
         return cast("Callable[P, R]", guarded_coroutine)
@@ -157,7 +158,7 @@ def _wrap(function: Callable[P, R], rule: Rule, *, on_deny: OnDeny) -> Callable[
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R | None:
         if not _admit(rule, on_deny=on_deny, caller=private.caller()):
             return None
-        with mediation.demanding(rule):
+        with demanding(rule):
             return function(*args, **kwargs)
 
     return guarded

@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import functools
 import logging
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 
-from stguard.app import private, screens
+from stguard.app import failures, private, screens
+from stguard.app.place import ENTRY_SCRIPT, Place, at, here_in
 from stguard.app.settings import Settings, known_settings
-from stguard.app.standing import Memo, Standing, session_memo, standing
-from stguard.errors import AccessDenied, ConfigurationError, StguardError
-from stguard.model import AllOf, Decision, Reason, Rule, SignedIn, Subject
+from stguard.app.standing import Memo, Standing, log_once, refused, session_memo, standing, subject_of
+from stguard.errors import ConfigurationError, StguardError
+from stguard.model import Claims, Decision, SignedIn, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
 
     from stguard.policy import Policy
 
@@ -37,27 +38,8 @@ _MARK: Final = "__stguard_mediated__"
 """Attribute of what is already bound, so that nothing is bound twice."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Say to which page the code that runs belongs.
-
-    Attributes:
-        page: the page's name; None for the entry script.
-        section: the menu section it stands in.
-        demand: what `@requires` on the page and around the running code demands; None for nothing.
-        free: whether the code is stguard's own, which needs no permission: the sign-in page, a refusal.
-    """
-
-    page: str | None = None
-    section: str | None = None
-    demand: Rule | None = None
-    free: bool = False
-
-
-ENTRY_SCRIPT: Final = Place()
-OURS: Final = Place(free=True)
-
-_place: ContextVar[Place | None] = ContextVar("stguard_place", default=None)
+class NotGivenError(PermissionError):
+    """Tell Streamlit that what is fetched later is not given; its text may reach who asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,83 +48,69 @@ class Binding:
 
     Attributes:
         place: whose code it is.
-        subject: who was signed in; None for nobody.
+        claims: the claims of who was signed in; None for nobody.
+        subject: who that was; None for nobody, or when it couldn't be known.
         org: the org that was active.
-        settings: the app's settings.
+        settings: the app's settings; None when there were none yet.
         script: the main script.
         memo: what the session remembers.
         user: the session's live claims, which Streamlit empties at sign-out.
-        signed_in: whether there were any.
     """
 
     place: Place
+    claims: Claims | None
     subject: Subject | None
     org: str | None
-    settings: Settings
+    settings: Settings | None
     script: Path
     memo: Memo
     user: Mapping[str, object]
-    signed_in: bool
 
-    def decide(self, policy: Policy, subject: Subject | None, *, org: str | None) -> Decision:
-        """Decide whether it may run for somebody."""
+    @property
+    def unguarded(self) -> bool:
+        """Whether it is code of an entry script without `navigation`, which guards by `@requires` alone."""
+        return self.place.page is None and not self.memo.navigates
+
+    def decide(self, settings: Settings, policy: Policy, subject: Subject | None, *, org: str | None) -> Decision:
+        """Decide whether it may run for somebody: its page, and what `@requires` around it demands."""
         place = self.place
-        demand = None if place.demand is None else self.settings.check(place.demand, policy=policy)
-        if place.page is not None:
-            return policy.opens(subject, place.page, section=place.section, extra=demand, org=org)
-        name = private.file_page_name(self.script.name)
-        rule = policy.parts.pages[name].rule if name in policy.parts.pages else _SIGNED_IN
-        return policy.explain(subject, rule if demand is None else AllOf((rule, demand)), org=org)
-
-
-# --- where the running code belongs ----------------------------------------------------------------------------------
-
-
-@contextmanager
-def at(place: Place) -> Generator[None]:
-    """Run code that belongs to a place."""
-    token = _place.set(place)
-    try:
-        yield
-    finally:
-        _place.reset(token)
-
-
-@contextmanager
-def demanding(rule: Rule) -> Generator[None]:
-    """Run code that a `@requires` guards: what it registers is bound to that rule too."""
-    here = _place.get() or ENTRY_SCRIPT
-    demand = rule if here.demand is None else AllOf((here.demand, rule))
-    with at(replace(here, demand=demand)):
-        yield
+        extra = None if place.extra is None else settings.check(place.extra, policy=policy)
+        name = place.page if place.page is not None else private.file_page_name(self.script.name)
+        if place.page is None and name not in policy.parts.pages:
+            decision = policy.explain(subject, _SIGNED_IN, org=org)
+        else:
+            decision = policy.opens(subject, name, section=place.section, extra=extra, org=org)
+        if not decision.allowed or place.inner is None:
+            return decision
+        return policy.explain(subject, settings.check(place.inner, policy=policy), org=org)
 
 
 def _binding() -> Binding | None:
     """Return what binds the code that is registering something now; None where stguard guards nothing."""
     ctx = private.context()
-    place = _place.get()
-    if ctx is None or (place is not None and place.free):
+    if ctx is None:
         return None
+    place = here_in(ctx)
     settings = known_settings(ctx)
-    if settings is None or settings.hooks == "off":
+    if place.free or (settings is not None and settings.hooks == "off"):
         return None
+    claims: Claims | None
     try:
         asked = standing()
     except StguardError:
-        # Access can't be checked: what is bound to nobody and no policy is refused when it runs.
-        subject, org = None, None
+        # Access can't be checked: what is bound to nobody is refused when it runs.
+        claims, subject, org = None, None, None
     else:
-        subject, org = asked.subject, asked.org
-    user = private.live_user(ctx)
+        claims, subject, org = asked.claims, asked.subject, asked.org
     return Binding(
-        place=place or ENTRY_SCRIPT,
+        place=place,
+        claims=claims,
         subject=subject,
         org=org,
         settings=settings,
         script=private.main_script(ctx),
         memo=session_memo(),
-        user=user,
-        signed_in=bool(user),
+        user=private.live_user(ctx),
     )
 
 
@@ -151,41 +119,83 @@ def _binding() -> Binding | None:
 
 def _may_run(binding: Binding) -> bool:
     """Ask again, in a script run; a refusal is told when the page is drawn."""
-    if binding.place.page is None and not binding.memo.navigates:
-        return True  # an app without `navigation` guards by `@requires` alone
+    if binding.unguarded:
+        return True
     try:
         asked = standing()
-        decision = binding.decide(asked.policy, asked.subject, org=asked.org)
-    except StguardError:
-        _LOG.exception("access could not be checked; refused")
+        decision = binding.decide(asked.settings, asked.policy, asked.subject, org=asked.org)
+    except StguardError as error:
+        log_once(error)
         return False
     if not _same_person(binding.subject, asked.subject):
         # SECURITY: what one person registered never runs for another, nor after sign-out.
         _LOG.info("refused what was registered for somebody else")
         return False
+    if decision.allowed and asked.org != binding.org:
+        # SECURITY: what was drawn for one org must not run with the rights held in another; the browser may send the
+        # click and another org in one message.
+        _tell(asked, ORG_CHANGED)
+        return False
     if not decision.allowed:
         asked.report(decision)
-        asked.memo.notices.append(screens.sentence(asked, decision))
+        _tell(asked, screens.sentence(asked, decision))
     return decision.allowed
 
 
+def _tell(asked: Standing, sentence: str) -> None:
+    if private.in_callback(asked.ctx) and private.in_fragment_run(asked.ctx):
+        st.toast(sentence, icon=screens.LOCK)  # the page, which shows the notices, isn't drawn in this run
+    else:
+        asked.memo.notices.append(sentence)
+
+
+ORG_CHANGED: Final = "The organization has changed. Please try again."
+
+
 def _refused_outside(binding: Binding) -> Decision | None:
-    """Ask again outside a script run, about who registered it. Returns the refusal, or None to go on."""
-    if binding.place.page is None and not binding.memo.navigates:
+    """Ask again outside a script run, about who registered it. Returns the refusal, or None to go on.
+
+    The subject is made anew under the policy in force: what was revoked or renamed meanwhile counts.
+    """
+    if binding.unguarded:
         return None
-    policy = binding.settings.policy()
-    signed_out = binding.signed_in and not binding.user
-    if signed_out:
-        # SECURITY: `st.logout` empties the session's claims; what was registered before is gone for good.
-        return replace(binding.decide(policy, None, org=None), allowed=False, reason=Reason.NOT_SIGNED_IN)
-    decision = binding.decide(policy, binding.subject, org=binding.org)
+    settings = binding.settings
+    if settings is None:
+        return refused("download")
+    policy = settings.policy()
+    subject = None
+    # SECURITY: `st.logout` empties the session's claims; what was registered before is gone for good.
+    if binding.claims is not None and binding.user:
+        subject = subject_of(binding.claims, settings, policy, binding.memo)
+    decision = binding.decide(settings, policy, subject, org=binding.org)
+    if not _same_person(binding.subject, subject):
+        return decision if not decision.allowed else refused("download")
     return None if decision.allowed else decision
+
+
+def _insist_outside(binding: Binding) -> None:
+    """Ask again outside a script run.
+
+    Raises:
+        NotGivenError: they may not, or no longer, or access can't be checked.
+    """
+    try:
+        denied = _refused_outside(binding)
+    except Exception as error:
+        # Not the error itself: Streamlit 1.57 shows its text to who asked, and it may name rules and files.
+        _LOG.exception("access could not be checked; refused")
+        raise NotGivenError(screens.UNAVAILABLE) from error
+    if denied is not None:
+        _LOG.info("refused what is fetched later: %s", denied.reason.value)
+        raise NotGivenError(screens.NOT_ALLOWED)
 
 
 def _same_person(one: Subject | None, other: Subject | None) -> bool:
     if one is None or other is None:
         return one is other
-    return one.ids == other.ids and one.email == other.email
+    if one.ids or other.ids or one.email or other.email:
+        return one.ids == other.ids and one.email == other.email
+    return one.claims == other.claims
 
 
 # --- what is bound ---------------------------------------------------------------------------------------------------
@@ -193,16 +203,20 @@ def _same_person(one: Subject | None, other: Subject | None) -> bool:
 
 def callback(function: Callable[..., Any]) -> Callable[..., Any]:
     """Bind a widget's callback: refused, it isn't called, and the page shows the refusal."""
+    if isinstance(function, private.Probe):
+        return function.bound
     binding = _bindable(function)
     if binding is None:
         return function
 
     @functools.wraps(function)
     def asked_again(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  what the callback takes
+        if binding.unguarded:
+            return function(*args, **kwargs)
         if not _may_run(binding):
             return None
         with at(binding.place):
-            return function(*args, **kwargs)
+            return failures.contained_call(function, *args, **kwargs)
 
     setattr(asked_again, _MARK, True)
     return asked_again
@@ -210,6 +224,8 @@ def callback(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def fragment(function: Callable[[], Any]) -> Callable[[], Any]:
     """Bind a fragment, a dialog or a timed rerun: refused, a full rerun takes its place, and that refuses."""
+    if isinstance(function, private.Probe):
+        return function.bound
     binding = _bindable(function)
     if binding is None:
         return function
@@ -228,14 +244,14 @@ def fragment(function: Callable[[], Any]) -> Callable[[], Any]:
 
 def deferred(function: Callable[[], Any]) -> Callable[[], Any]:
     """Bind a download whose data is made when it is fetched, outside any script run."""
+    if isinstance(function, private.Probe):
+        return function.bound
     binding = _bindable(function)
     if binding is None:
         return function
 
     def asked_again() -> Any:  # noqa: ANN401  the data
-        refused = _refused_outside(binding)
-        if refused is not None:
-            raise AccessDenied(refused)
+        _insist_outside(binding)
         return function()
 
     setattr(asked_again, _MARK, True)
@@ -252,9 +268,7 @@ class LazySource:
 
     def load_rows(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  Streamlit's protocol
         """Load rows for who registered the table, if they still may see it."""
-        refused = _refused_outside(self._binding)
-        if refused is not None:
-            raise AccessDenied(refused)
+        _insist_outside(self._binding)
         return self._source.load_rows(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  Streamlit's protocol
@@ -264,71 +278,64 @@ class LazySource:
 
 def lazy_source(source: Any) -> Any:  # noqa: ANN401  Streamlit's protocol
     """Bind the source of a lazy table."""
+    if isinstance(source, private.Probe):
+        return source.bound
     binding = None if isinstance(source, LazySource) else _binding()
     return source if binding is None else LazySource(source, binding)
 
 
 def _bindable(function: object) -> Binding | None:
-    if isinstance(function, _Probe):
-        function.reached += 1
+    # Signing in and out needs no permission, and signing out must never be refused.
+    if getattr(function, _MARK, False) is True or function in (st.login, st.logout):
         return None
-    return None if getattr(function, _MARK, False) is True else _binding()
+    return _binding()
 
 
 # --- the hooks -------------------------------------------------------------------------------------------------------
 
 
-class _Probe:
-    """Be registered at start-up by each hooked way, and count how many hooks were reached."""
-
-    def __init__(self) -> None:
-        self.reached = 0
-
-    def __call__(self) -> None:
-        """Do nothing; never called."""
-
-
-_WAYS: Final = 3
-"""How many ways `private.exercise_hooks` registers by."""
-
-
 @functools.cache
-def _fit() -> str | None:
+def _unfit() -> str | None:
     """Install the hooks once in a process, try them, and return what doesn't fit; None when all do."""
     try:
         private.hook_callbacks(callback)
         private.hook_fragments(fragment)
         private.hook_deferred(deferred)
         private.hook_lazy_sources(lazy_source)
-        probe = _Probe()
-        private.exercise_hooks(probe)
+        missed = private.exercise_hooks()
     except ConfigurationError as error:
         return str(error)
     except Exception:  # noqa: BLE001  whatever it is, the hooks can't be relied on
         _LOG.exception("the hooks into Streamlit could not be tried")
-        return f"the hooks into this Streamlit could not be tried{_WAY_OUT}"
-    return None if probe.reached == _WAYS else f"the hooks into this Streamlit are not reached{_WAY_OUT}"
+        return f"the hooks into this Streamlit ({st.__version__}) could not be tried{_WAY_OUT}"
+    if missed:
+        return f"the hooks into this Streamlit ({st.__version__}) are not reached by {', '.join(missed)}{_WAY_OUT}"
+    return None
 
 
 _WAY_OUT: Final = '; use a version that stguard supports, or configure(hooks="off") and guard each callback by hand'
 
 
-def mediate(asked: Standing) -> None:
-    """Make sure that what this session registers is asked about again when it runs.
+def mediate(ctx: ScriptRunContext) -> None:
+    """Make sure that what this session registers is asked about again when it runs; before anything else is asked.
 
     Raises:
         ConfigurationError: the hooks don't fit this version of Streamlit, and are required.
     """
-    if asked.settings.hooks == "off":
+    settings, memo = known_settings(ctx), session_memo()
+    if settings is not None and settings.hooks == "off":
         _warn_off()
-        return
-    unfit = _fit()
-    if unfit is not None:
-        raise ConfigurationError(unfit)
-    if not asked.memo.navigates:
-        # What stands above the first `navigation` in this session was registered before anybody knew of it.
-        with at(ENTRY_SCRIPT):
-            private.bind_registered(asked.ctx, callback=callback, fragment=fragment)
+    else:
+        unfit = _unfit()
+        if unfit is not None:
+            raise ConfigurationError(unfit)
+        if not memo.navigates:
+            # What stands above the first `navigation` in this session was registered before anybody knew of it.
+            with at(ENTRY_SCRIPT):
+                private.bind_registered(
+                    ctx, callback=callback, fragment=fragment, deferred=deferred, lazy_source=lazy_source
+                )
+    memo.navigates = True
 
 
 @functools.cache

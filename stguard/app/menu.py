@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,9 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 from streamlit.navigation.page import StreamlitPage
 
-from stguard.app import mediation, private, screens
+from stguard.app import failures, mediation, private, screens, state
 from stguard.app.guard import rule_of
+from stguard.app.place import OURS, Place, at
 from stguard.app.standing import Standing, log_once, standing
 from stguard.errors import ConfigurationError, StguardError, quote
 from stguard.model import OnDeny, Page, Reason, Rule, SignedIn
@@ -69,27 +71,30 @@ class GuardedPage(StreamlitPage):
 
     def run(self) -> None:
         """Run the page, or show the refusal when the policy no longer allows it."""
-        with mediation.at(self._settle()):
+        place, ctx = self._settle(), private.context()
+        if ctx is not None:
+            private.run_at(ctx, place)
+        with at(place), nullcontext() if place.free else failures.contained(standing(), page=place.page):
             super().run()
 
-    def _settle(self) -> mediation.Place:
+    def _settle(self) -> Place:
         """Decide, put a refusal in the page's place where it is refused, and return where the code belongs."""
         entry = self._stguard_entry
         if entry is None:
-            return mediation.OURS
+            return OURS
         try:
             asked = standing()
             decision = _decide(asked, entry)
         except StguardError as error:
             log_once(error)
             private.replace_source(self, _shows(error))
-            return mediation.OURS
+            return OURS
         asked.report(decision)
         if decision.allowed:
             screens.show_notices(asked)
-            return mediation.Place(page=entry.name, section=entry.section, demand=entry.extra)
+            return Place(page=entry.name, section=entry.section, extra=entry.extra)
         private.replace_source(self, lambda: screens.show_refusal(asked, decision, locked=_locks(asked, entry)))
-        return mediation.OURS
+        return OURS
 
     def __eq__(self, other: object) -> bool:
         """Compare as the page the author made: `if page == home` keeps working."""
@@ -133,14 +138,15 @@ def navigation(
     _reject_v1_folder(private.main_script(ctx).resolve().parent)
     entries = _entries(pages)
     try:
+        mediation.mediate(ctx)
+        failures.install()
         asked = standing()
-        mediation.mediate(asked)
     except StguardError as error:
         log_once(error)
         return st.navigation([_stand_in(_shows(error), title="Not available")], position="hidden")
-    asked.memo.navigates = True
     asked.memo.pages = {e.name: (e.section, e.extra) for e in entries if e.section is not None or e.extra is not None}
     try:
+        state.sweep(asked)
         menu = _menu(asked, entries)
     except (StguardError, StreamlitAPIException):
         raise  # the author's to mend

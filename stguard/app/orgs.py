@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
+from stguard.app import state
+from stguard.app.place import OURS, at
 from stguard.app.screens import UNAVAILABLE
 from stguard.app.standing import ORG_WISH, Standing, standing, standing_or_none
 from stguard.errors import ConfigurationError
@@ -31,6 +33,7 @@ def org() -> Membership | None:
     return asked.policy.membership(asked.subject, asked.org)
 
 
+@at(OURS)
 def org_selector(label: str = "Organization", *, container: DeltaGenerator | None = None) -> Membership | None:
     """Draw a selectbox of the subject's orgs and return the active one; the only org is chosen by itself.
 
@@ -93,6 +96,7 @@ def _active(asked: Standing, mine: Sequence[Membership]) -> str | None:
 def _remember() -> None:
     # Runs before the script: everything in the run that follows sees the new wish. It is verified where it is read.
     st.session_state[ORG_WISH] = st.session_state.get(_WIDGET)
+    state.sweep(standing())
 
 
 def _names(mine: Sequence[Membership]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import streamlit as st
+from streamlit import runtime
 from streamlit.navigation.page import StreamlitPage
 from streamlit.runtime.fragment import MemoryFragmentStorage
 from streamlit.runtime.media_file_manager import MediaFileManager
@@ -37,13 +38,18 @@ PageT = TypeVar("PageT", bound=StreamlitPage)
 _OURS: Final = "_stguard_run"
 """Attribute of the script run context that holds what stguard worked out in this run."""
 
+_PLACE: Final = "_stguard_place"
+"""Attribute of the script run context that holds the page that runs."""
+
 _WRAPPERS: Final = {
     "streamlit.runtime.fragment": "st.fragment",
     "streamlit.elements.dialog_decorator": "st.dialog",
 }
 """Module whose code runs in the function that a decorator returns: the decorator's public name."""
 
-_CALLBACK_CALLERS: Final = frozenset({"streamlit.runtime.state.session_state", "stguard.app.mediation"})
+_CALLBACK_CALLERS: Final = frozenset(
+    {"streamlit.runtime.state.session_state", "stguard.app.mediation", "stguard.app.failures"}
+)
 
 
 # --- the run ---------------------------------------------------------------------------------------------------------
@@ -82,6 +88,17 @@ def recall(ctx: ScriptRunContext) -> object:
 def remember(ctx: ScriptRunContext, value: object) -> None:
     """Leave an object on the context, which lives as long as the thread that runs the script."""
     setattr(ctx, _OURS, value)
+
+
+def running_place(ctx: ScriptRunContext) -> Any:  # noqa: ANN401  a Place, whose module stands above this one
+    """Return the page that runs in this run, as `run_at` left it; None before one does."""
+    token, place = getattr(ctx, _PLACE, (None, None))
+    return place if token is run_token(ctx) else None
+
+
+def run_at(ctx: ScriptRunContext, place: object) -> None:
+    """Leave the page that runs, for the rest of the run, where every thread of the run finds it."""
+    setattr(ctx, _PLACE, (run_token(ctx), place))
 
 
 def in_callback(ctx: ScriptRunContext) -> bool:
@@ -206,16 +223,18 @@ def _hook(owner: type, name: str, *, parameters: Sequence[str], bind: Callable[.
     method = getattr(owner, name, None)
     if getattr(method, HOOKED, False):
         return
-    if not inspect.isfunction(method) or list(inspect.signature(method).parameters)[: len(parameters)] != list(parameters):
+    if not inspect.isfunction(method) or list(inspect.signature(method).parameters)[: len(parameters)] != list(
+        parameters
+    ):
         raise ConfigurationError(
             f"this Streamlit ({st.__version__}) has another `{owner.__name__}.{name}` than stguard knows, so guards "
             'would not hold in callbacks and fragments; use a supported version, or configure(hooks="off")'
         )
 
     @functools.wraps(method)
-    def hooked(self: object, *args: Any, **kwargs: Any) -> Any:
-        args, kwargs = bind(*args, **kwargs)
-        return method(self, *args, **kwargs)
+    def hooked(self: object, *args: object, **kwargs: object) -> object:
+        given, named = bind(*args, **kwargs)
+        return method(self, *given, **named)
 
     setattr(hooked, HOOKED, True)
     setattr(owner, name, hooked)
@@ -228,16 +247,17 @@ def hook_callbacks(bind: Bind) -> None:
     `WidgetMetadata`: `callback`, and `callbacks` by event for components v2.
     """
 
-    def with_bound(metadata: Any, *args: Any, **kwargs: Any) -> Arguments:
+    def with_bound(metadata: WidgetMetadata[Any], *args: object, **kwargs: object) -> Arguments:
         return (_with_bound_callbacks(metadata, bind), *args), kwargs
 
     _hook(SessionState, "register_widget", parameters=("self", "metadata", "user_key"), bind=with_bound)
 
 
-def _with_bound_callbacks(metadata: Any, bind: Bind) -> Any:
+def _with_bound_callbacks(metadata: WidgetMetadata[Any], bind: Bind) -> WidgetMetadata[Any]:
     if metadata.callback is None and not metadata.callbacks:
         return metadata
-    single = metadata.callback and bind(metadata.callback)
+    # A callable may be false, such as a list of a class of its own.
+    single = None if metadata.callback is None else bind(metadata.callback)
     several = metadata.callbacks and {event: bind(each) for event, each in metadata.callbacks.items()}
     return dataclasses.replace(metadata, callback=single, callbacks=several)
 
@@ -248,7 +268,7 @@ def hook_fragments(bind: Bind) -> None:
     STREAMLIT 1.57: `MemoryFragmentStorage.set(key, value)`; later `register(key, fragment, ...)`.
     """
 
-    def with_bound(key: str, *args: Any, **kwargs: Any) -> Arguments:
+    def with_bound(key: str, *args: object, **kwargs: object) -> Arguments:
         if args:
             return (key, bind(args[0]), *args[1:]), kwargs
         name = "fragment" if "fragment" in kwargs else "value"
@@ -266,7 +286,7 @@ def hook_deferred(bind: Bind) -> None:
     STREAMLIT 1.57 to 1.67: `MediaFileManager.add_deferred(data_callable, ...)`.
     """
 
-    def with_bound(data_callable: Any, *args: Any, **kwargs: Any) -> Arguments:
+    def with_bound(data_callable: object, *args: object, **kwargs: object) -> Arguments:
         return (bind(data_callable), *args), kwargs
 
     _hook(MediaFileManager, "add_deferred", parameters=("self", "data_callable"), bind=with_bound)
@@ -282,40 +302,261 @@ def hook_lazy_sources(bind: Bind) -> None:
     except ImportError:
         return
 
-    def with_bound(source: Any, *args: Any, **kwargs: Any) -> Arguments:
+    def with_bound(source: object, *args: object, **kwargs: object) -> Arguments:
         return (bind(source), *args), kwargs
 
     _hook(DataframeSourceManager, "register_source", parameters=("self", "source"), bind=with_bound)
 
 
-def bind_registered(ctx: ScriptRunContext, *, callback: Bind, fragment: Bind) -> None:
+def bind_registered(
+    ctx: ScriptRunContext, *, callback: Bind, fragment: Bind, deferred: Bind, lazy_source: Bind
+) -> None:
     """Bind what this session registered before the hooks were there.
 
-    STREAMLIT 1.57 to 1.67: `WStates.widget_metadata` by widget id, `MemoryFragmentStorage._fragments` by key.
+    STREAMLIT 1.57 to 1.67: `WStates.widget_metadata` by widget id; `MemoryFragmentStorage._fragments` by key;
+    `MediaFileManager._deferred_callables` by file id, of which `_files_by_session_and_coord` says the session; in 1.67
+    `DataframeSourceManager._sources` by id.
     """
     metadata_by_id = ctx.session_state._state._new_widget_state.widget_metadata  # noqa: SLF001
     for key, metadata in list(metadata_by_id.items()):
         metadata_by_id[key] = _with_bound_callbacks(metadata, callback)
-    storage = ctx.fragment_storage
-    if isinstance(storage, MemoryFragmentStorage):
-        for key, stored in list(storage._fragments.items()):  # noqa: SLF001
-            storage._fragments[key] = fragment(stored)  # noqa: SLF001
+    storage: Any = ctx.fragment_storage
+    for key, stored in list(storage._fragments.items()):  # noqa: SLF001
+        storage._fragments[key] = fragment(stored)  # noqa: SLF001
+    if not runtime.exists():
+        return
+    files = runtime.get_instance().media_file_mgr
+    with files._lock:  # noqa: SLF001
+        for file_id in files._files_by_session_and_coord.get(ctx.session_id, {}).values():  # noqa: SLF001
+            entry = files._deferred_callables.get(file_id)  # noqa: SLF001
+            if entry is not None:
+                entry["callable"] = deferred(entry["callable"])
+    tables: Any = getattr(runtime.get_instance(), "dataframe_source_mgr", None)
+    if tables is not None:
+        with tables._lock:  # noqa: SLF001
+            for key, entry in list(tables._sources.items()):  # noqa: SLF001
+                if entry.session_id == ctx.session_id:
+                    tables._sources[key] = dataclasses.replace(entry, source=lazy_source(entry.source))  # noqa: SLF001
 
 
-def exercise_hooks(probe: Callable[[], None]) -> None:
-    """Register something by each hooked way, so that it can be seen whether the hooks are reached.
+class Probe:
+    """Be registered with Streamlit in place of something of a page's; a hook that is reached puts `bound` there.
+
+    Attributes:
+        asked: whether what ran was what the hook had put there.
+    """
+
+    def __init__(self) -> None:
+        """Start as something that didn't run."""
+        self.asked = False
+
+    def __call__(self) -> bytes:
+        """Run as a page's own code does where no hook is reached."""
+        return b""
+
+    def bound(self) -> bytes:
+        """Run as what a hook puts there does."""
+        self.asked = True
+        return b""
+
+
+def exercise_hooks() -> list[str]:
+    """Register something by each hooked way, have Streamlit run it, and return the ways on which no hook was reached.
+
+    Needs a script run. What is registered here goes to objects of its own, and is forgotten.
 
     Raises:
         Exception: whatever a way raises that is no longer what it was.
     """
-    metadata = WidgetMetadata(
-        id="$$STWIDGET-stguard",
+    ways: dict[str, Callable[[Probe], None]] = {
+        "callbacks": _exercise_callback,
+        "callbacks by event": _exercise_callbacks_by_event,
+        "fragments": _exercise_fragment,
+        "deferred downloads": _exercise_deferred,
+        "lazy tables": _exercise_lazy_source,
+    }
+    missed = []
+    for name, exercise in ways.items():
+        probe = Probe()
+        exercise(probe)
+        if not probe.asked:
+            missed.append(name)
+    return missed
+
+
+def _metadata(
+    *, callback: Callable[..., Any] | None = None, callbacks: dict[str, Any] | None = None
+) -> WidgetMetadata[Any]:
+    return WidgetMetadata(
+        id="$$ID-stguard-None",
         deserializer=lambda value: value,
         serializer=lambda value: value,
-        value_type="trigger_value",
-        callback=probe,
+        value_type="json_trigger_value",
+        callback=callback,
+        callbacks=callbacks,
     )
-    SessionState().register_widget(metadata, None)
-    storage = MemoryFragmentStorage()
-    (storage.register if "register" in vars(MemoryFragmentStorage) else storage.set)("stguard", probe)  # type: ignore[attr-defined]  # of 1.57
-    MediaFileManager(MemoryMediaFileStorage("/media")).add_deferred(probe, None, "stguard")  # type: ignore[arg-type]  # never called
+
+
+def _exercise_callback(probe: Probe) -> None:
+    state = SessionState()
+    state.register_widget(_metadata(callback=probe), None)
+    state._new_widget_state.call_callback("$$ID-stguard-None")  # noqa: SLF001
+
+
+def _exercise_callbacks_by_event(probe: Probe) -> None:
+    state = SessionState()
+    state.register_widget(_metadata(callbacks={"event": probe}), None)
+    stored = state._new_widget_state.widget_metadata["$$ID-stguard-None"].callbacks  # noqa: SLF001
+    (stored or {})["event"]()
+
+
+def _exercise_fragment(probe: Probe) -> None:
+    storage: Any = MemoryFragmentStorage()
+    if "register" in vars(MemoryFragmentStorage):
+        storage.register("stguard", probe)
+        storage.lookup("stguard")()
+    else:
+        storage.set("stguard", probe)
+        storage.get("stguard")()
+
+
+def _exercise_deferred(probe: Probe) -> None:
+    files = MediaFileManager(MemoryMediaFileStorage("/media"))
+    files.execute_deferred(files.add_deferred(probe, None, "stguard"))
+
+
+def _exercise_lazy_source(probe: Probe) -> None:
+    try:
+        from streamlit.runtime.dataframe_source_manager import DataframeSourceManager  # noqa: PLC0415  absent in 1.57
+    except ImportError:
+        probe.asked = True
+        return
+    entry: Any = DataframeSourceManager().register_source(probe, "stguard")  # type: ignore[arg-type]  # never loaded from
+    entry.source()
+
+
+# --- what the server knows -------------------------------------------------------------------------------------------
+
+WATCHED: Final = "__stguard_watched__"
+"""Attribute of a method of Streamlit whose results are already watched."""
+
+
+def login_cookies() -> tuple[str, str]:
+    """Return what the names of the cookies of a login are, or begin with before `_` and a number: claims and tokens."""
+    from streamlit.web.server.starlette.starlette_server_config import (  # noqa: PLC0415  needed under a server only
+        TOKENS_COOKIE_NAME,
+        USER_COOKIE_NAME,
+    )
+
+    return USER_COOKIE_NAME, TOKENS_COOKIE_NAME
+
+
+def signed_login(cookies: Mapping[str, str]) -> bytes | None:
+    """Return the payload of the login cookie, put together and verified; None without one that is valid.
+
+    STREAMLIT 1.57 to 1.67: `starlette_websocket._get_signed_cookie_with_chunks(cookies, name)`; the payload is the JSON
+    of the claims with `origin`, `provider` and `is_logged_in`.
+    """
+    from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks  # noqa: PLC0415
+
+    return _get_signed_cookie_with_chunks(dict(cookies), login_cookies()[0])
+
+
+def browser_token(cookies: Mapping[str, str]) -> bytes | None:
+    """Return the random bytes in the cookie against request forgery, one value in each browser; None without it.
+
+    STREAMLIT 1.57 to 1.67: the cookie's text is another at each answer (`2|mask|masked|time`), the bytes are not.
+    """
+    from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string  # noqa: PLC0415
+    from streamlit.web.server.starlette.starlette_server_config import XSRF_COOKIE_NAME  # noqa: PLC0415
+
+    return decode_xsrf_token_string(cookies.get(XSRF_COOKIE_NAME, ""))[0] or None
+
+
+def sign(name: str, value: str) -> str:
+    """Return a text signed for one cookie name with Streamlit's cookie secret."""
+    from streamlit.web.server.server_util import get_cookie_secret  # noqa: PLC0415
+    from streamlit.web.server.starlette.starlette_app_utils import create_signed_value  # noqa: PLC0415
+
+    return create_signed_value(get_cookie_secret(), name, value).decode("ascii")
+
+
+def unsign(name: str, signed: str, *, seconds: float) -> str | None:
+    """Return what `sign` signed; None when it was something else, or longer ago than that many seconds."""
+    from streamlit.web.server.server_util import get_cookie_secret  # noqa: PLC0415
+    from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value  # noqa: PLC0415
+
+    value = decode_signed_value(get_cookie_secret(), name, signed, max_age_days=seconds / 86400)
+    return None if value is None else value.decode()
+
+
+def route_path(scope: Mapping[str, Any]) -> str:
+    """Return the path that Starlette's router matches: the request's without the mount before it.
+
+    Read in Starlette 1.0; what decides here must read a path exactly as what serves it.
+    """
+    from starlette._utils import get_route_path  # noqa: PLC0415
+
+    return get_route_path(scope)  # type: ignore[arg-type]  # a scope is any mutable mapping to them
+
+
+def served_script() -> str | None:
+    """Return the main script of the server in this process, as `script_key` has it; None before there is a server."""
+    if not runtime.exists():
+        return None
+    return runtime.get_instance()._main_script_path  # noqa: SLF001
+
+
+def _watch(name: str, *, parameters: Sequence[str], seen: Callable[..., None]) -> None:
+    """Call `seen(result, *arguments)` after each call of a method of `MediaFileManager`.
+
+    Raises:
+        ConfigurationError: the method is not what it was when it was read.
+    """
+    method = getattr(MediaFileManager, name, None)
+    if getattr(method, WATCHED, False):
+        return
+    if not inspect.isfunction(method) or list(inspect.signature(method).parameters)[: len(parameters)] != list(
+        parameters
+    ):
+        raise ConfigurationError(
+            f"this Streamlit ({st.__version__}) has another `MediaFileManager.{name}` than stguard knows, so files "
+            "could not be kept to the sessions they were made for; use a supported version"
+        )
+
+    @functools.wraps(method)
+    def watched(self: object, *args: object, **kwargs: object) -> object:
+        result = method(self, *args, **kwargs)
+        seen(result, *args)
+        return result
+
+    setattr(watched, WATCHED, True)
+    setattr(MediaFileManager, name, watched)
+
+
+def watch_files(*, made: Callable[[str, str], None], fetched: Callable[[str, str], None]) -> None:
+    """Watch which session is given which file.
+
+    STREAMLIT 1.57 to 1.67: `MediaFileManager.add(path_or_data, ...)` returns the address of a file for the session
+    whose script calls it, `add_deferred(data_callable, ...)` the id under which a file can be asked for later, and
+    `execute_deferred(file_id)` makes that one and returns its address.
+
+    Args:
+        made: called with a session's id and an address, or the id of a file that is made later.
+        fetched: called with the id of such a file and the address it was made at.
+
+    Raises:
+        ConfigurationError: one of the three is not what it was when it was read.
+    """
+
+    def seen_made(result: str, *_args: object) -> None:
+        ctx = context()
+        if ctx is not None:
+            made(ctx.session_id, result)
+
+    def seen_fetched(result: str, file_id: str, *_args: object) -> None:
+        fetched(file_id, result)
+
+    _watch("add", parameters=("self", "path_or_data", "mimetype"), seen=seen_made)
+    _watch("add_deferred", parameters=("self", "data_callable"), seen=seen_made)
+    _watch("execute_deferred", parameters=("self", "file_id"), seen=seen_fetched)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from stguard.app import private
+from stguard.app.place import OURS, at
 from stguard.app.standing import Standing, standing_or_none
 from stguard.errors import PolicyFileError, StguardError
 from stguard.model import Decision, Reason
@@ -55,6 +56,13 @@ _LINKS: Final = re.compile(r"(@|https?|ftp|www)", re.IGNORECASE)
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:^&.])")
 
 
+_SECRET: Final = re.compile(r"\be-mail `|\bto be `|\bemail\b.*@|\bsub\b")
+_FORBID_ID: Final = re.compile(r" \(forbid [^)]*\)")
+
+_DETAILS: Final = (True, "full", "stacktrace")
+"""Values of `client.showErrorDetails` with which Streamlit shows people what went wrong."""
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """Name one way to sign in that Streamlit's secrets configure.
@@ -71,6 +79,7 @@ class Provider:
 # --- signing in ------------------------------------------------------------------------------------------------------
 
 
+@at(OURS)
 def login_page(title: str = "Sign in", *, text: str | None = None) -> None:
     """Draw a sign-in page with a button for each provider configured under `[auth]` in Streamlit's secrets.
 
@@ -137,6 +146,7 @@ def sentence(asked: Standing, decision: Decision) -> str:
     return _SENTENCES.get(decision.reason, NOT_ALLOWED)
 
 
+@at(OURS)
 def show_refusal(asked: Standing, decision: Decision, *, brief: bool = False, locked: bool = False) -> None:
     """Draw a refusal, and how to go on.
 
@@ -155,14 +165,23 @@ def show_refusal(asked: Standing, decision: Decision, *, brief: bool = False, lo
         return
     with _card():
         st.subheader(text, anchor=False)
-        if locked and decision.missing:
+        if locked and (missing := _tellable(decision)):
             st.write("This would open it:")
-            for item in decision.missing:
-                st.markdown(f"- {plain(item.replace('`', ''))}")
+            for item in missing:
+                st.markdown(f"- {plain(item)}")
         for hint in _ways_on(asked, decision):
             st.write(hint)
         _signed_in_as(asked)
         st.button("Sign in with another account", key="stguard_switch_account", on_click=st.logout, icon=SIGN_IN)
+
+
+def _tellable(decision: Decision) -> list[str]:
+    """Return what is missing, as far as it may be told to whoever is refused.
+
+    SECURITY: other people's e-mails and the ids of forbids stay in the log.
+    """
+    told = [item for item in decision.missing if not _SECRET.search(item)]
+    return [_FORBID_ID.sub("", item).replace("`", "") for item in told]
 
 
 def _ways_on(asked: Standing, decision: Decision) -> list[str]:
@@ -203,20 +222,24 @@ def show_notices(asked: Standing) -> None:
 def show_problem(error: StguardError) -> None:
     """Draw a page that says that the app can't check access, and what its author must do. Nothing else opens.
 
-    SECURITY: the problems of a policy name roles and people; they go to the log, not to whoever opens the app.
+    SECURITY: the problems of a policy name roles and people; they go to the log, not to whoever opens the app. What
+    else is wrong is told where Streamlit shows errors, too (`client.showErrorDetails`).
     """
     with _card():
         st.subheader("This app is not available right now.", anchor=False)
         st.write("It could not check who may see what, so it shows nothing.")
         if isinstance(error, PolicyFileError):
             st.caption("For the author: the policy has errors. The log lists them, and so does `stguard check`.")
-        else:
+        elif st.get_option("client.showErrorDetails") in _DETAILS:
             st.caption(f"For the author: {error}")
+        else:
+            st.caption("For the author: the log says why.")
 
 
 # --- who is signed in ------------------------------------------------------------------------------------------------
 
 
+@at(OURS)
 def user_menu(*, container: DeltaGenerator | None = None) -> None:
     """Draw who is signed in: name, e-mail, active org, and a button to log out; or a button to sign in.
 

@@ -17,6 +17,8 @@ from stguard.policy import Policy
 from stguard.store import OnBadEdit, PolicyStore, discover
 
 if TYPE_CHECKING:
+    from types import FunctionType
+
     from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
 
 IdentitySource = Callable[[Mapping[str, Any]], Facts]
@@ -46,6 +48,7 @@ class Settings:
         identity: the identity source; None: the claims alone.
         audit: told of each enforced decision; None: refusals are logged, nothing else.
         hooks: whether what a page registers must be asked about again when it runs.
+        show_errors: whether people see an exception as it is, for development.
         checked: rules from code whose names were found in a policy: that policy, and the rule in its compared form.
     """
 
@@ -55,6 +58,7 @@ class Settings:
     identity: IdentitySource | None = None
     audit: Audit | None = None
     hooks: Hooks = "require"
+    show_errors: bool = False
     checked: dict[Rule, tuple[Policy, Rule]] = field(default_factory=dict)
 
     def policy(self) -> Policy:
@@ -74,6 +78,13 @@ class Settings:
 
 _lock: Final = threading.Lock()
 _by_script: Final[dict[str, Settings]] = {}
+_served: Final[dict[str, tuple[PolicyChoice | None, IdentitySource | None]]] = {}
+"""What a server was given for its main script; it stands where `configure` names nothing else."""
+
+
+def serve(script: str, *, policy: PolicyChoice | None, identity: IdentitySource | None) -> None:
+    """Take what the server of a main script was given, before the script runs."""
+    _served[script] = (policy, identity)
 
 
 def settings_of(ctx: ScriptRunContext) -> Settings:
@@ -82,11 +93,19 @@ def settings_of(ctx: ScriptRunContext) -> Settings:
     Raises:
         ConfigurationError: no policy can be found.
     """
-    script = private.script_key(ctx)
+    return settings_at(private.script_key(ctx))
+
+
+def settings_at(script: str) -> Settings:
+    """Return the settings of the app with that main script, as `settings_of` does in a run.
+
+    Raises:
+        ConfigurationError: no policy can be found.
+    """
     known = _by_script.get(script)
     if known is not None:
         return known
-    return _put(script, policy=None, identity=None, on_bad_edit="keep", audit=None, hooks="require")
+    return _put(script, policy=None, identity=None, on_bad_edit="keep", audit=None, hooks="require", show_errors=False)
 
 
 def known_settings(ctx: ScriptRunContext) -> Settings | None:
@@ -99,7 +118,9 @@ def configure(
     identity: IdentitySource | None = None,
     on_bad_edit: OnBadEdit = "keep",
     audit: Audit | None = None,
+    *,
     hooks: Hooks = "require",
+    show_errors: bool = False,
 ) -> None:
     """Set up stguard for this app; optional. Call it at the top of the main script.
 
@@ -115,6 +136,8 @@ def configure(
         audit: called with the subject (None: nobody signed in) and the decision, each time one was enforced.
         hooks: `require` asks again whenever a callback, fragment, dialog, deferred download or lazy table of a page
             runs, and serves no page on a Streamlit where that can't be done; `off` leaves each of them to `requires`.
+        show_errors: True shows an exception in a page as Streamlit does, for development; False shows a sentence with a
+            reference number, and the log has the rest.
 
     Raises:
         ConfigurationError: called outside a script run, or no policy can be found.
@@ -131,7 +154,15 @@ def configure(
     for name, value in (("identity", identity), ("audit", audit)):
         if value is not None and not callable(value):
             raise ConfigurationError(f"{name} is a function, got {quote(type(value).__name__)}")
-    _put(private.script_key(ctx), policy=policy, identity=identity, on_bad_edit=on_bad_edit, audit=audit, hooks=hooks)
+    _put(
+        private.script_key(ctx),
+        policy=policy,
+        identity=identity,
+        on_bad_edit=on_bad_edit,
+        audit=audit,
+        hooks=hooks,
+        show_errors=show_errors,
+    )
 
 
 def same_callable(one: object, other: object) -> bool:
@@ -142,11 +173,18 @@ def same_callable(one: object, other: object) -> bool:
     if one is other or one == other:
         return True
     if inspect.isfunction(one) and inspect.isfunction(other):
-        return one.__code__ == other.__code__ and one.__defaults__ == other.__defaults__
+        return (
+            one.__code__ == other.__code__ and one.__defaults__ == other.__defaults__ and _cells(one) == _cells(other)
+        )
     if type(one).__module__ != type(other).__module__ or type(one).__qualname__ != type(other).__qualname__:
         return False
     attributes = getattr(one, "__dict__", None)
     return bool(attributes) and attributes == getattr(other, "__dict__", None)
+
+
+def _cells(function: FunctionType) -> list[object]:
+    """Return what a function remembers of where it was made."""
+    return [cell.cell_contents for cell in function.__closure__ or ()]
 
 
 def _put(
@@ -157,16 +195,28 @@ def _put(
     on_bad_edit: OnBadEdit,
     audit: Audit | None,
     hooks: Hooks,
+    show_errors: bool,
 ) -> Settings:
+    served = _served.get(script, (None, None))
+    policy = policy if policy is not None else served[0]
+    identity = identity if identity is not None else served[1]
     with _lock:
         known = _by_script.get(script)
         if known is not None and known.choice == policy and known.on_bad_edit == on_bad_edit:
-            if known.identity is identity and known.audit is audit and known.hooks == hooks:
+            same = known.hooks == hooks and known.show_errors is show_errors
+            if same and known.identity is identity and known.audit is audit:
                 return known
-            made = replace(known, identity=identity, audit=audit, hooks=hooks)
+            made = replace(known, identity=identity, audit=audit, hooks=hooks, show_errors=show_errors)
         else:
-            store = _store(policy, folder=Path(script).resolve().parent, on_bad_edit=on_bad_edit)
-            made = Settings(choice=policy, on_bad_edit=on_bad_edit, store=store, identity=identity, audit=audit, hooks=hooks)
+            made = Settings(
+                choice=policy,
+                on_bad_edit=on_bad_edit,
+                store=_store(policy, folder=Path(script).resolve().parent, on_bad_edit=on_bad_edit),
+                identity=identity,
+                audit=audit,
+                hooks=hooks,
+                show_errors=show_errors,
+            )
         _by_script[script] = made
         return made
 

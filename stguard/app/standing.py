@@ -115,6 +115,7 @@ class Standing:
         subject: who asks; None when nobody is signed in.
         memo: what the session remembers.
         over: whether somebody was signed in whose login no longer counts; then there is no subject.
+        claims: the claims of who is signed in; None for nobody.
     """
 
     ctx: ScriptRunContext
@@ -123,6 +124,7 @@ class Standing:
     subject: Subject | None
     memo: Memo
     over: bool = False
+    claims: Claims | None = None
 
     @property
     def org(self) -> str | None:
@@ -238,10 +240,20 @@ def standing() -> Standing:
     run = _run(ctx)
     known = _known(run.claims, settings, policy, run.memo)
     if known is None or known.subject is None:
-        return Standing(ctx, settings, policy, None, run.memo)
+        return Standing(ctx, settings, policy, None, run.memo, claims=run.claims)
     acts = private.in_callback(ctx) or not private.in_fragment_run(ctx)
     over = logins.over(policy, known.subject, ends_at=known.ends_at, acts=acts)
-    return Standing(ctx, settings, policy, None if over else known.subject, run.memo, over)
+    subject = None if over else known.subject
+    return Standing(ctx, settings, policy, subject, run.memo, over=over, claims=run.claims)
+
+
+def subject_of(claims: Claims, settings: Settings, policy: Policy, memo: Memo) -> Subject | None:
+    """Return who claims stand for under a policy now, also outside a script run; None when the login has ended."""
+    known = _known(claims, settings, policy, memo)
+    if known is None or known.subject is None:
+        return None
+    over = logins.over(policy, known.subject, ends_at=known.ends_at, acts=False)
+    return None if over else known.subject
 
 
 def standing_or_none() -> Standing | None:
@@ -308,7 +320,7 @@ def _known(claims: Claims | None, settings: Settings, policy: Policy, memo: Memo
         return None
     facts = _facts(claims, settings, memo)
     known = memo.known
-    if known is not None and known.policy is policy and known.facts is facts and known.claims == claims:
+    if known is not None and known.policy is policy and known.facts is facts and _same_claims(known.claims, claims):
         return known
     try:
         subject = policy.subject(claims, roles=facts.roles, groups=facts.groups, memberships=facts.memberships)
@@ -318,6 +330,11 @@ def _known(claims: Claims | None, settings: Settings, policy: Policy, memo: Memo
     ends_at = inf if subject is None else lifetime.ends_at(policy, subject)
     memo.known = _Known(claims, policy, facts, subject, ends_at)
     return memo.known
+
+
+def _same_claims(one: Claims, other: Claims) -> bool:
+    # SECURITY: `True == 1`, but only one of them verifies an e-mail.
+    return one is other or (one == other and repr(one) == repr(other))
 
 
 def _facts(claims: Claims, settings: Settings, memo: Memo) -> Facts:

@@ -82,4 +82,6 @@ with forecast:
         st.caption(":material/lock: You may look at the reports of this organization, not change its forecast.")
 with table:
     latest = rows.pivot_table(index="week", columns="product", values="revenue", aggfunc="sum").tail(8)
-    st.dataframe(latest.iloc[::-1], column_config={p: st.column_config.NumberColumn(format="dollar") for p in latest})
+    st.dataframe(
+        latest.iloc[::-1], column_config={str(p): st.column_config.NumberColumn(format="dollar") for p in latest}
+    )

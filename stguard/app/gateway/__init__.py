@@ -1,0 +1,17 @@
+"""The gateway: ASGI middleware in front of Streamlit, for what no script sees.
+
+Read in this order: `middleware` (what happens to a request), `places` (what a path asks for), `visitors` (who a request
+comes from), `origins` and `proxies` (what a request must prove), `stream` (the WebSocket of a tab, frame by frame),
+`ledger` (which session was given which file), `signouts` (logins that were ended), `returns` (the page asked for before
+sign-in), `application` (`sg.App`).
+
+INVARIANT: an exception in here refuses the request; the log says why.
+"""
+
+from __future__ import annotations
+
+from stguard.app.gateway.application import App
+from stguard.app.gateway.middleware import Gateway
+from stguard.app.gateway.proxies import TrustedProxy
+
+__all__ = ["App", "Gateway", "TrustedProxy"]

@@ -1,0 +1,63 @@
+"""`sg.App`: Streamlit's ASGI application with the gateway in front."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+from starlette.middleware import Middleware
+
+from stguard.app import private
+from stguard.app.gateway.ledger import keep
+from stguard.app.gateway.middleware import Gateway
+from stguard.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from stguard.app.gateway.proxies import TrustedProxy
+    from stguard.app.settings import IdentitySource, PolicyChoice
+
+
+def App(  # noqa: N802  named as the class it makes
+    script_path: str | Path,
+    *,
+    policy: PolicyChoice | None = None,
+    identity: IdentitySource | None = None,
+    auth: None = None,
+    proxy: TrustedProxy | None = None,
+    origins: Sequence[str] = (),
+    anonymous: bool = True,
+    **st_app_kwargs: Any,  # noqa: ANN401  those of `st.App`
+) -> st.App:
+    """Make an `st.App` whose requests go through stguard's gateway first.
+
+    Serve it with an ASGI server (`uvicorn server:app`) or with its own `app.run()`. `streamlit run` only knows an
+    `st.App(...)` that is written out in the file: there, write
+    `app = st.App("main.py", middleware=[Middleware(sg.Gateway)])`.
+
+    Args:
+        script_path: the main script.
+        policy: as for `configure`.
+        identity: as for `configure`.
+        auth: None: `[auth]` comes from Streamlit's secrets.
+        proxy: as for `Gateway`.
+        origins: as for `Gateway`.
+        anonymous: as for `Gateway`.
+        st_app_kwargs: as for `st.App`; `middleware` goes behind the gateway.
+
+    Raises:
+        ConfigurationError: a setting is wrong, it is made in a script run, or this Streamlit can't be guarded.
+    """
+    if auth is not None:
+        raise ConfigurationError("auth: only None for now; configure [auth] in Streamlit's secrets")
+    if private.context() is not None:
+        raise ConfigurationError(
+            "sg.App() inside a script run: `streamlit run` took this file for a page; start it with "
+            "`uvicorn FILE:app`, or write `app = st.App(..., middleware=[Middleware(sg.Gateway)])`"
+        )
+    keep()
+    gateway = Middleware(Gateway, policy=policy, identity=identity, proxy=proxy, origins=origins, anonymous=anonymous)
+    behind = list(st_app_kwargs.pop("middleware", None) or ())
+    return st.App(script_path, middleware=[gateway, *behind], **st_app_kwargs)

@@ -1,0 +1,381 @@
+"""What happens to a request before Streamlit sees it, and to the answers of sign-in and sign-out."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs
+
+import streamlit as st
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse
+
+from stguard import lifetime
+from stguard.app import logins, private, settings
+from stguard.app.gateway import origins, proxies, returns
+from stguard.app.gateway.ledger import file_at, keep, ledger
+from stguard.app.gateway.places import STREAM, Place, is_plain, place_of
+from stguard.app.gateway.signouts import Signouts
+from stguard.app.gateway.stream import REFUSED, Stream
+from stguard.app.gateway.visitors import Visitor, visitor_of, without_login
+from stguard.errors import ConfigurationError, PolicyFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from stguard.app.settings import IdentitySource, PolicyChoice, Settings
+    from stguard.model import Subject
+    from stguard.policy import Policy
+
+STATIC_PAGE: Final = "static"
+"""The page of the policy whose rule is that of the app's static files."""
+
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_SUBPROTOCOL: Final = "sec-websocket-protocol"
+_LOG: Final = logging.getLogger("stguard")
+
+
+class RefusedError(Exception):
+    """Refuse a request.
+
+    Attributes:
+        status: the HTTP status to answer with.
+    """
+
+    def __init__(self, status: int, why: str) -> None:
+        """Take what to answer, and what to tell the log."""
+        self.status = status
+        super().__init__(why)
+
+
+class Gateway:
+    """Be ASGI middleware that lets through to Streamlit only what may reach it.
+
+    `sg.App` sets it up; by itself it goes first into `st.App("main.py", middleware=[Middleware(sg.Gateway)])`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        policy: PolicyChoice | None = None,
+        identity: IdentitySource | None = None,
+        proxy: proxies.TrustedProxy | None = None,
+        origins: Sequence[str] = (),
+        anonymous: bool = True,
+    ) -> None:
+        """Wrap an application.
+
+        Args:
+            app: what serves Streamlit.
+            policy: as for `configure`; None: what the script configures, else what is found beside it.
+            identity: as for `configure`.
+            proxy: how a request proves that a proxy set its identity headers (`server.trustedUserHeaders`); None: they
+                are always taken out.
+            origins: other sites whose pages may talk to the app, as `https://portal.example`; those of
+                `server.corsAllowedOrigins` count too.
+            anonymous: whether somebody who isn't signed in gets a connection. Without it there is no sign-in page: for
+                an app behind a proxy that signs everybody in.
+
+        Raises:
+            ConfigurationError: this Streamlit can't be guarded.
+        """
+        keep()
+        self._app: Final = app
+        self._policy: Final = policy
+        self._identity: Final = identity
+        self._proxy: Final = proxy
+        self._origins: Final = tuple(origins)
+        self._anonymous: Final = anonymous
+        self._signouts: Final = Signouts()
+        self._script: str | None = None
+        if proxy is None and proxies.identity_headers():
+            _LOG.warning("server.trustedUserHeaders is set and the gateway has no `proxy`: these headers are taken out")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._configure(scope)
+            admitted, place, visitor = self._admit(scope)
+        except RefusedError as refused:
+            _LOG.warning("refused a request: %s", refused)
+            await _refuse(scope, receive, send, status=refused.status)
+        except Exception:  # noqa: BLE001  fail closed
+            _LOG.exception("judging a request failed; refused")
+            await _refuse(scope, receive, send, status=500)
+        else:
+            await self._serve(admitted, receive, send, place=place, visitor=visitor)
+
+    def _configure(self, scope: Scope) -> None:
+        """Tell the settings of the script what this was given, as soon as there is a server.
+
+        Raises:
+            ConfigurationError: this stands in front of something else than Streamlit's own application.
+        """
+        script = private.served_script()
+        if script == self._script or script is None:
+            return
+        # SECURITY: in front of an application that mounts Streamlit the paths would be read wrong, and none be guarded.
+        routes = getattr(scope.get("app", self._app), "routes", None)
+        if routes is not None and not any(getattr(each, "path", "").endswith(STREAM) for each in routes):
+            raise ConfigurationError(
+                "the gateway stands in front of an application that is not Streamlit's own; "
+                "put it into the `middleware` of st.App, or mount an sg.App"
+            )
+        settings.serve(script, policy=self._policy, identity=self._identity)
+        self._script = script
+
+    # --- admitting
+
+    def _admit(self, scope: Scope) -> tuple[Scope, Place, Visitor]:
+        """Return the request as Streamlit shall see it, what it asks for and who sends it.
+
+        Nothing in here waits: what is found out still holds when the connection is noted as open.
+
+        Raises:
+            RefusedError: it may not reach Streamlit.
+        """
+        place, rest = place_of(scope)
+        if not is_plain(scope["path"]):
+            raise RefusedError(400, "control characters in the path")
+        if place is Place.AGENT:
+            # The agent API runs the app without the login cookie: closed, whatever `server.enableAgentApi` says.
+            raise RefusedError(404, "the agent API is closed")
+        identity = proxies.identity_headers()
+        scope = {**scope, "headers": self._proven_headers(scope, identity)}
+        self._check_origin(scope, place)
+        if place is Place.ASSET:
+            return scope, place, _NOBODY
+        visitor = visitor_of(scope, identity=identity)
+        if visitor.login is not None and (self._signouts.ended(visitor.login) or _Watch(self, visitor)()):
+            scope["headers"] = without_login(scope["headers"])
+            visitor = visitor_of(scope, identity=identity)
+        self._check_place(scope, place, rest, visitor)
+        return scope, place, visitor
+
+    def _proven_headers(self, scope: Scope, identity: Sequence[str]) -> list[proxies.Header]:
+        headers = list(scope["headers"])
+        for name in ("host", "origin", *identity):
+            if len(proxies.values_of(headers, name)) > 1:
+                raise RefusedError(400, f"several `{name}` headers")
+        if self._proxy is None:
+            return proxies.without(headers, *identity)
+        if not self._proxy.proves(scope):
+            headers = proxies.without(headers, *identity)
+        return proxies.without(headers, self._proxy.header)
+
+    def _check_origin(self, scope: Scope, place: Place) -> None:
+        origin = _header(scope, "origin")
+        if scope["type"] == "http" and (scope["method"] in _READS or origin is None):
+            return  # a browser names the origin of each request that changes something
+        allowed = [*self._origins, *(st.get_option("server.corsAllowedOrigins") or ())]
+        host = _header(scope, "host") or ""
+        if origin is None or not origins.is_own(origin, host=host, secure=_is_secure(scope), allowed=allowed):
+            raise RefusedError(403, f"{place.name.lower()} asked for by a page of another site")
+
+    def _check_place(self, scope: Scope, place: Place, rest: str, visitor: Visitor) -> None:
+        """Refuse what isn't this visitor's."""
+        if place is Place.STREAM:
+            if not self._anonymous and not visitor.named:
+                raise RefusedError(403, "nobody is signed in")
+            self._drop_foreign_session(scope, visitor)
+        elif scope["type"] == "http" and scope["method"] == "OPTIONS":
+            return
+        elif place is Place.MEDIA:
+            if not ledger.may_read(visitor.owner, file_at(rest)):
+                raise RefusedError(404, "a file of another session")
+        elif place is Place.UPLOAD:
+            if not ledger.belongs(rest.partition("/")[0], visitor.owner):
+                raise RefusedError(403, "an upload to another session")
+        elif place is Place.STATIC and not self._static_allowed(scope, visitor):
+            raise RefusedError(403, "a static file")
+
+    def _drop_foreign_session(self, scope: Scope, visitor: Visitor) -> None:
+        """Take the session to resume out of a handshake when it isn't the visitor's; a new one begins then.
+
+        STREAMLIT 1.57: the id of a session in the handshake is enough to take it over. 1.67 compares the claims, where
+        one who isn't signed in is the same as any other who isn't.
+        """
+        entries = [entry.strip() for entry in (_header(scope, _SUBPROTOCOL) or "").split(",")]
+        session = entries[2] if len(entries) > 2 else ""  # noqa: PLR2004  the protocol, a token, the session
+        if session and not ledger.belongs(session, visitor.owner):
+            kept = ", ".join(entries[:2]).encode("latin-1")
+            scope["headers"] = [*proxies.without(scope["headers"], _SUBPROTOCOL), (_SUBPROTOCOL.encode(), kept)]
+            scope["subprotocols"] = entries[:2]
+
+    # --- what the policy says
+
+    def settings(self) -> Settings:
+        """Return the settings of the app that is served.
+
+        Raises:
+            ConfigurationError: there is no server yet, or no policy can be found.
+        """
+        if self._script is None:
+            raise ConfigurationError("no server in this process yet")
+        return settings.settings_at(self._script)
+
+    def _static_allowed(self, scope: Scope, visitor: Visitor) -> bool:
+        """Decide about the app's static files: the page `static` of the policy, else whoever is signed in."""
+        current = self.settings()
+        policy = current.policy()
+        # What an identity source would add is unknown here, and what is unknown opens nothing.
+        added: tuple[()] | None = () if current.identity is None else None
+        subject = policy.subject(visitor.claims, roles=added, groups=added, memberships=added)
+        if STATIC_PAGE not in policy.parts.pages:
+            return subject is not None
+        org = None
+        if policy.multi_tenant and subject is not None:
+            wished = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("org")
+            mine = policy.memberships(subject)
+            org = wished[0] if wished else mine[0].org if len(mine) == 1 else None
+        return policy.decide(subject, f"page:{STATIC_PAGE}", org=org).allowed
+
+    # --- serving
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, *, place: Place, visitor: Visitor) -> None:
+        match place:
+            case Place.STREAM if scope["type"] == "websocket":
+                await self._serve_stream(scope, receive, send, visitor=visitor)
+            case Place.LOGIN:
+                await self._app(scope, receive, _remembering(scope, send))
+            case Place.CALLBACK:
+                await self._and_close(scope, receive, self._returning(scope, send, visitor=visitor))
+            case Place.LOGOUT if visitor.login is not None and scope["type"] == "http":
+                self._signouts.end(visitor.login)
+                await self._and_close(scope, receive, send)
+            case Place.MEDIA:
+                await self._app(scope, receive, _keeping_private(send))
+            case _:
+                await self._app(scope, receive, send)
+
+    async def _and_close(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._signouts.close()
+
+    async def _serve_stream(self, scope: Scope, receive: Receive, send: Send, *, visitor: Visitor) -> None:
+        stream = Stream(visitor=visitor, receive=receive, send=send, over=_Watch(self, visitor))
+        if visitor.login is None:
+            await stream.run(self._app, scope)
+            return
+        self._signouts.opened(visitor.login, stream)
+        try:
+            await stream.run(self._app, scope)
+        finally:
+            self._signouts.closed(visitor.login, stream)
+
+    def _returning(self, scope: Scope, send: Send, *, visitor: Visitor) -> Send:
+        """Return a `send` that leads from a sign-in back to the page asked for, and ends the login before it."""
+
+        async def returning(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": self._after_sign_in(scope, message, visitor=visitor)}
+            await send(message)
+
+        return returning
+
+    def _after_sign_in(self, scope: Scope, message: Message, *, visitor: Visitor) -> list[proxies.Header]:
+        headers = list(message.get("headers", ()))
+        made = visitor_of({"type": "http", "headers": _as_cookies(headers)}, identity=())
+        if made.login is None:
+            return headers
+        if visitor.login is not None and visitor.login != made.login:
+            self._signouts.end(visitor.login)
+        kept = HTTPConnection(scope).cookies.get(returns.COOKIE)
+        if kept is None:
+            return headers
+        target = returns.target_in(kept)
+        if target is not None:
+            headers = [*proxies.without(headers, "location"), (b"location", target.encode("ascii"))]
+        return [*headers, (b"set-cookie", returns.cookie(None, secure=_is_secure(scope)))]
+
+
+class _Watch:
+    """Tell at each frame whether a login still counts; what can be worked out once for a policy is."""
+
+    __slots__ = ("_ends_at", "_gateway", "_policy", "_subject", "_visitor")
+
+    def __init__(self, gateway: Gateway, visitor: Visitor) -> None:
+        self._gateway = gateway
+        self._visitor = visitor
+        self._policy: Policy | None = None
+        self._subject: Subject | None = None
+        self._ends_at = 0.0
+
+    def __call__(self) -> bool:
+        if self._visitor.claims is None:
+            return False
+        try:
+            policy = self._gateway.settings().policy()
+        except ConfigurationError:
+            return False  # no policy, at least not until the script has named it: nothing limits a login
+        except PolicyFileError:
+            return True  # there are limits, and they can't be read
+        if policy is not self._policy:
+            # By the claims alone: a revocation that names what only an identity source knows is for the script's guard.
+            self._subject = policy.subject(self._visitor.claims)
+            if self._subject is not None:
+                self._ends_at = lifetime.ends_at(policy, self._subject)
+            self._policy = policy
+        if self._subject is None:
+            return False  # nobody signed in, for all that the policy accepts
+        return logins.over(policy, self._subject, ends_at=self._ends_at, acts=False)
+
+
+_NOBODY: Final = Visitor(claims=None, login=None, owner=None, named=False)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, *, status: int) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": REFUSED})  # before it is accepted: the server answers 403
+        return
+    text = {400: "Bad Request", 403: "Forbidden", 404: "Not Found"}.get(status, "Internal Server Error")
+    await PlainTextResponse(text, status_code=status, headers={"cache-control": "no-store"})(scope, receive, send)
+
+
+def _remembering(scope: Scope, send: Send) -> Send:
+    """Return a `send` that keeps the page from which a visitor goes to sign in."""
+    target = returns.asked_for(
+        _header(scope, "referer") or "", host=_header(scope, "host") or "", secure=_is_secure(scope)
+    )
+    kept = (b"set-cookie", returns.cookie(target, secure=_is_secure(scope)))
+
+    async def remembering(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), kept]}
+        await send(message)
+
+    return remembering
+
+
+def _keeping_private(send: Send) -> Send:
+    """Return a `send` that tells caches on the way that a file is one visitor's."""
+
+    async def keeping_private(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [*message.get("headers", ()), (b"cache-control", b"private"), (b"vary", b"cookie")]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return keeping_private
+
+
+def _as_cookies(headers: Sequence[proxies.Header]) -> list[proxies.Header]:
+    """Return the cookies that an answer sets as a request would bring them back."""
+    return [(b"cookie", value.partition(b";")[0]) for key, value in headers if key.lower() == b"set-cookie"]
+
+
+def _header(scope: Scope, name: str) -> str | None:
+    values = proxies.values_of(scope["headers"], name)
+    return values[0].decode("latin-1") if values else None
+
+
+def _is_secure(scope: Scope) -> bool:
+    return scope.get("scheme") in {"https", "wss"}
