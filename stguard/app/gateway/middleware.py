@@ -93,6 +93,8 @@ class Gateway:
         self._script: str | None = None
         if proxy is None and proxies.identity_headers():
             _LOG.warning("server.trustedUserHeaders is set and the gateway has no `proxy`: these headers are taken out")
+        if not st.get_option("server.enableXsrfProtection"):
+            _LOG.warning("server.enableXsrfProtection is off: nobody can sign in, and who isn't gets no files")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
