@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Processes for the tests: the tests start servers and browsers, so more than the cores does not help.
 JOBS ?= 2
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test check bench hostile versions format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "stguard needs Python 3.11 or newer; set PYTHON=python3.11")'
@@ -30,6 +30,13 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.gateway
+
+hostile: $(STAMP)
+	$(BIN)/python -m tests.hostile
+
+versions:
+	PYTHON=$(PYTHON) sh tests/streamlit-versions.sh
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

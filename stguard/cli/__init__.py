@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -93,5 +96,12 @@ def main(args: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except OSError as error:
         click.echo(f"error: {(error.strerror or str(error)).lower()}", err=True)
+        _drop_output()
         return FOUND
     return code if isinstance(code, int) else FINE
+
+
+def _drop_output() -> None:
+    """Drop what could not be written, which Python would try to write once more as it ends."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
