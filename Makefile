@@ -30,6 +30,7 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.rerun
 	$(BIN)/python -m benchmarks.gateway
 
 hostile: $(STAMP)
