@@ -19,7 +19,7 @@ from stguard.app import failures, private, screens
 from stguard.app.place import ENTRY_SCRIPT, Place, at, here_in
 from stguard.app.settings import Settings, known_settings
 from stguard.app.standing import Memo, Standing, log_once, refused, session_memo, standing, subject_of
-from stguard.errors import ConfigurationError, StguardError
+from stguard.errors import ConfigurationError, StguardError, quote
 from stguard.model import Claims, Decision, SignedIn, Subject
 
 if TYPE_CHECKING:
@@ -190,6 +190,20 @@ def _insist_outside(binding: Binding) -> None:
         raise NotGivenError(screens.NOT_ALLOWED)
 
 
+def _contained(binding: Binding, function: Callable[[], Any]) -> Any:  # noqa: ANN401  what the function returns
+    """Call what is made outside a script run, so that an exception in it tells no more than a number.
+
+    STREAMLIT 1.57: the text of the exception reaches who asked; later versions keep it.
+    """
+    try:
+        return function()
+    except Exception as error:
+        if binding.unguarded or (binding.settings is not None and failures.shows_details(binding.settings)):
+            raise
+        told = failures.sentence(None, error, where=quote(getattr(function, "__qualname__", "a download")))
+    raise NotGivenError(told)
+
+
 def _same_person(one: Subject | None, other: Subject | None) -> bool:
     if one is None or other is None:
         return one is other
@@ -252,7 +266,7 @@ def deferred(function: Callable[[], Any]) -> Callable[[], Any]:
 
     def asked_again() -> Any:  # noqa: ANN401  the data
         _insist_outside(binding)
-        return function()
+        return _contained(binding, function)
 
     setattr(asked_again, _MARK, True)
     return asked_again

@@ -135,7 +135,7 @@ def navigation(
     ctx = private.context()
     if ctx is None:
         raise ConfigurationError("navigation() outside a script run; start the app with `streamlit run`")
-    _reject_v1_folder(private.main_script(ctx).resolve().parent)
+    reject_pages_folder(private.main_script(ctx).resolve().parent)
     entries = _entries(pages)
     try:
         mediation.mediate(ctx)
@@ -207,7 +207,8 @@ def _reject_duplicates(entries: Sequence[_Entry]) -> None:
         raise ConfigurationError("several pages have default=True; leave it on one")
 
 
-def _reject_v1_folder(folder: Path) -> None:
+def reject_pages_folder(folder: Path) -> None:
+    """Raise a ConfigurationError where a folder `pages` with scripts in it lies beside the main script."""
     # STREAMLIT 1.67: files in `pages/` are served without the main script, until a session has called st.navigation.
     try:
         found = any(entry.suffix == ".py" for entry in (folder / V1_FOLDER).iterdir())

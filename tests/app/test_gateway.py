@@ -83,7 +83,7 @@ SERVERS = {
     "naive": "import streamlit as st\napp = st.App('main.py')\n",
     "guarded": f"""
         import stguard as sg
-        app = sg.App('main.py', proxy=sg.TrustedProxy(secret={PROXY_SECRET!r}))
+        app = sg.App('main.py', policy='rules/policy.yaml', proxy=sg.TrustedProxy(secret={PROXY_SECRET!r}))
     """,
     "alone": """
         import streamlit as st, stguard as sg
@@ -115,7 +115,7 @@ def serving(folder: Path, kind: str, *, auth: str = "", policy: str = POLICY) ->
     files = {
         "main.py": MAIN,
         "server.py": SERVERS[kind],
-        "policy.yaml": policy,
+        "rules/policy.yaml": policy,
         "static/plan.txt": "the plan",
         ".streamlit/config.toml": config,
         ".streamlit/secrets.toml": f"""
@@ -699,7 +699,7 @@ def beat_closes(tab: Tab) -> bool:
 
 
 def test_a_revocation_in_the_policy_closes_a_tab_at_its_next_frame(server: Server) -> None:
-    policy = server.folder / "policy.yaml"
+    policy = server.folder / "rules/policy.yaml"
     tab = Browser(server, login={"email": "zoe@acme.com"}).open()
     assert not beat_closes(tab)
     before = policy.read_text()
@@ -719,7 +719,7 @@ def test_static_files_are_for_who_is_signed_in(ann: Browser) -> None:
 
 
 def test_static_files_follow_the_policys_rule(server: Server) -> None:
-    policy = server.folder / "policy.yaml"
+    policy = server.folder / "rules/policy.yaml"
     before = policy.read_text()
     policy.write_text(before.replace("home: signed_in", 'home: signed_in, static: {permission: "report:view"}'))
     statuses = {

@@ -22,7 +22,7 @@ from streamlit.web.server.starlette.starlette_app import create_streamlit_routes
 from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_token_string
 
 import stguard as sg
-from stguard.app import private
+from stguard.app import private, settings
 from stguard.app.gateway import ledger as ledger_module
 from stguard.app.gateway import origins, places, returns, visitors
 from stguard.app.gateway.ledger import FILES_LIMIT, Ledger, file_at
@@ -33,6 +33,7 @@ from stguard.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # --- the page asked for before sign-in -------------------------------------------------------------------------------
 
@@ -560,3 +561,26 @@ def test_in_front_of_an_application_that_mounts_streamlit_it_refuses_everything(
     assert "put it into the `middleware` of st.App" in caplog.text
     own = Starlette(routes=[Route(path, serves) for path in routes if path])
     assert asked(sg.Gateway(serves), app=own)[0]["status"] == 200
+
+
+def test_what_the_app_was_given_stands_where_the_script_names_nothing_else(tmp_path: Path) -> None:
+    script = str(tmp_path / "main.py")
+    given, other = (sg.Policy.from_yaml(f"stguard: 1\npages: {{{page}: public}}\n") for page in ("home", "start"))
+
+    def identity(_claims: Any) -> sg.Facts:
+        return sg.Facts()
+
+    settings.serve(script, policy=given, identity=identity)
+    found = settings.settings_at(script)
+    assert found.policy() is given
+    assert found.identity is identity
+    settings.serve(script, policy=other, identity=None)
+    assert settings.settings_at(script) is found  # a server is given its settings once
+
+
+def test_a_pages_folder_beside_the_script_stops_the_app_before_it_serves(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("import streamlit as st\n", encoding="utf-8")
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "secret.py").write_text("print('secret')\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="rename it, for example to `views`"):
+        sg.App(str(tmp_path / "main.py"))

@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from stguard.app import private
 from stguard.app.gateway.ledger import keep
 from stguard.app.gateway.middleware import Gateway
+from stguard.app.menu import reject_pages_folder
 from stguard.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def App(  # noqa: N802  named as the class it makes
         st_app_kwargs: as for `st.App`; `middleware` goes behind the gateway.
 
     Raises:
-        ConfigurationError: a setting is wrong, it is made in a script run, or this Streamlit can't be guarded.
+        ConfigurationError: a setting is wrong, a folder `pages` lies beside the main script, it is made in a script
+            run, or this Streamlit can't be guarded.
     """
     if auth is not None:
         raise ConfigurationError("auth: only None for now; configure [auth] in Streamlit's secrets")
@@ -60,4 +62,6 @@ def App(  # noqa: N802  named as the class it makes
     keep()
     gateway = Middleware(Gateway, policy=policy, identity=identity, proxy=proxy, origins=origins, anonymous=anonymous)
     behind = list(st_app_kwargs.pop("middleware", None) or ())
-    return st.App(script_path, middleware=[gateway, *behind], **st_app_kwargs)
+    made = st.App(script_path, middleware=[gateway, *behind], **st_app_kwargs)
+    reject_pages_folder(private.script_of(made).resolve().parent)
+    return made
