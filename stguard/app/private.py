@@ -507,6 +507,15 @@ def served_script() -> str | None:
     return runtime.get_instance()._main_script_path  # noqa: SLF001
 
 
+def script_of(app: object) -> Path:
+    """Return the main script of an `st.App`, as it was found when the app was made.
+
+    STREAMLIT 1.57 to 1.67: `App._resolve_script_path()`.
+    """
+    found: Path = app._resolve_script_path()  # type: ignore[attr-defined]  # noqa: SLF001
+    return found
+
+
 def _watch(name: str, *, parameters: Sequence[str], seen: Callable[..., None]) -> None:
     """Call `seen(result, *arguments)` after each call of a method of `MediaFileManager`.
 
