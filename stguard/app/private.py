@@ -90,7 +90,7 @@ def remember(ctx: ScriptRunContext, value: object) -> None:
     setattr(ctx, _OURS, value)
 
 
-def running_place(ctx: ScriptRunContext) -> Any:  # noqa: ANN401  a Place, whose module stands above this one
+def running_place(ctx: ScriptRunContext) -> Any:
     """Return the page that runs in this run, as `run_at` left it; None before one does."""
     token, place = getattr(ctx, _PLACE, (None, None))
     return place if token is run_token(ctx) else None
@@ -103,7 +103,7 @@ def run_at(ctx: ScriptRunContext, place: object) -> None:
 
 def in_callback(ctx: ScriptRunContext) -> bool:
     """Tell whether a widget's callback is running: the script body has not been reached yet."""
-    return not ctx._has_script_started  # noqa: SLF001
+    return not ctx._has_script_started
 
 
 def in_fragment_run(ctx: ScriptRunContext) -> bool:
@@ -129,7 +129,7 @@ def asked_page(ctx: ScriptRunContext) -> str:
 
 def caller() -> str | None:
     """Return the name of the module that called the function which calls this."""
-    name = sys._getframe(2).f_globals.get("__name__")  # noqa: SLF001
+    name = sys._getframe(2).f_globals.get("__name__")
     return name if isinstance(name, str) else None
 
 
@@ -160,20 +160,20 @@ def file_page_name(file: str) -> str:
 
 def page_name(page: StreamlitPage) -> str:
     """Return a page's own url path; `url_path` itself is empty for the default page."""
-    return page._url_path  # noqa: SLF001
+    return page._url_path
 
 
 def page_source(page: StreamlitPage) -> Path | Callable[[], None] | None:
     """Return the file or the function of a page; None for a link."""
-    return page._page  # noqa: SLF001
+    return page._page
 
 
 def is_default(page: StreamlitPage) -> bool:
     """Tell whether the author made this the default page, or an earlier `st.navigation` did."""
-    return page._default  # noqa: SLF001
+    return page._default
 
 
-def copy_page(page: StreamlitPage, kind: type[PageT], **changes: Any) -> PageT:  # noqa: ANN401
+def copy_page(page: StreamlitPage, kind: type[PageT], **changes: Any) -> PageT:
     """Return a copy of a page as another class.
 
     STREAMLIT 1.67: `st.navigation` writes `_default` and `_can_be_called` into the page it is given, so each run gets
@@ -317,26 +317,26 @@ def bind_registered(
     `MediaFileManager._deferred_callables` by file id, of which `_files_by_session_and_coord` says the session; in 1.67
     `DataframeSourceManager._sources` by id.
     """
-    metadata_by_id = ctx.session_state._state._new_widget_state.widget_metadata  # noqa: SLF001
+    metadata_by_id = ctx.session_state._state._new_widget_state.widget_metadata
     for key, metadata in list(metadata_by_id.items()):
         metadata_by_id[key] = _with_bound_callbacks(metadata, callback)
     storage: Any = ctx.fragment_storage
-    for key, stored in list(storage._fragments.items()):  # noqa: SLF001
-        storage._fragments[key] = fragment(stored)  # noqa: SLF001
+    for key, stored in list(storage._fragments.items()):
+        storage._fragments[key] = fragment(stored)
     if not runtime.exists():
         return
     files = runtime.get_instance().media_file_mgr
-    with files._lock:  # noqa: SLF001
-        for file_id in files._files_by_session_and_coord.get(ctx.session_id, {}).values():  # noqa: SLF001
-            entry = files._deferred_callables.get(file_id)  # noqa: SLF001
+    with files._lock:
+        for file_id in files._files_by_session_and_coord.get(ctx.session_id, {}).values():
+            entry = files._deferred_callables.get(file_id)
             if entry is not None:
                 entry["callable"] = deferred(entry["callable"])
     tables: Any = getattr(runtime.get_instance(), "dataframe_source_mgr", None)
     if tables is not None:
-        with tables._lock:  # noqa: SLF001
-            for key, entry in list(tables._sources.items()):  # noqa: SLF001
+        with tables._lock:
+            for key, entry in list(tables._sources.items()):
                 if entry.session_id == ctx.session_id:
-                    tables._sources[key] = dataclasses.replace(entry, source=lazy_source(entry.source))  # noqa: SLF001
+                    tables._sources[key] = dataclasses.replace(entry, source=lazy_source(entry.source))
 
 
 class Probe:
@@ -400,13 +400,13 @@ def _metadata(
 def _exercise_callback(probe: Probe) -> None:
     state = SessionState()
     state.register_widget(_metadata(callback=probe), None)
-    state._new_widget_state.call_callback("$$ID-stguard-None")  # noqa: SLF001
+    state._new_widget_state.call_callback("$$ID-stguard-None")
 
 
 def _exercise_callbacks_by_event(probe: Probe) -> None:
     state = SessionState()
     state.register_widget(_metadata(callbacks={"event": probe}), None)
-    stored = state._new_widget_state.widget_metadata["$$ID-stguard-None"].callbacks  # noqa: SLF001
+    stored = state._new_widget_state.widget_metadata["$$ID-stguard-None"].callbacks
     (stored or {})["event"]()
 
 
@@ -504,7 +504,7 @@ def served_script() -> str | None:
     """Return the main script of the server in this process, as `script_key` has it; None before there is a server."""
     if not runtime.exists():
         return None
-    return runtime.get_instance()._main_script_path  # noqa: SLF001
+    return runtime.get_instance()._main_script_path
 
 
 def script_of(app: object) -> Path:
@@ -512,7 +512,7 @@ def script_of(app: object) -> Path:
 
     STREAMLIT 1.57 to 1.67: `App._resolve_script_path()`.
     """
-    found: Path = app._resolve_script_path()  # type: ignore[attr-defined]  # noqa: SLF001
+    found: Path = app._resolve_script_path()  # type: ignore[attr-defined]
     return found
 
 

@@ -56,14 +56,14 @@ def function_key(cached: object) -> str | None:
 
 
 def value_key(
-    cached: Any,  # noqa: ANN401  an object of Streamlit's own
+    cached: Any,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> str | None:
     """Return the text under which a call's value is kept; None when unknowable."""
     try:
-        info = cached._info  # noqa: SLF001  all this is
-        key: object = cache_utils._make_value_key(  # noqa: SLF001  as above
+        info = cached._info
+        key: object = cache_utils._make_value_key(
             cache_type=info.cache_type,
             func=info.func,
             func_args=args,
@@ -75,10 +75,10 @@ def value_key(
     return key if isinstance(key, str) else None
 
 
-def forget(cached: Any, key: str) -> bool:  # noqa: ANN401  an object of Streamlit's own
+def forget(cached: Any, key: str) -> bool:
     """Drop one value from a function's cache. Returns whether that could be done."""
     try:
-        cached._info.get_function_cache(cached._function_key).clear(key=key)  # noqa: SLF001  as above
+        cached._info.get_function_cache(cached._function_key).clear(key=key)
     except (AttributeError, TypeError):
         return False
     return True
