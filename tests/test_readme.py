@@ -48,3 +48,14 @@ def test_the_readme_app_shows_each_person_what_the_policy_says(
 @pytest.mark.parametrize("text", blocks("docs/policy.md", "yaml"))
 def test_each_policy_in_the_documentation_loads_without_errors(text: str) -> None:
     assert Policy.from_yaml(text).page_names
+
+
+@pytest.mark.parametrize("text", blocks("docs/serving.md", "python"))
+def test_each_server_in_the_documentation_makes_an_app(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "main.py").write_text("import streamlit as st\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(text, str(tmp_path / "server.py"), "exec"), names)  # noqa: S102  our own documentation
+    assert type(names["app"]).__name__ == "App"
