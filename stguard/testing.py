@@ -1,4 +1,4 @@
-"""For the tests of apps: say who is signed in under `streamlit.testing`."""
+"""For the tests of apps: say who is signed in under `streamlit.testing`, and what each may do."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from streamlit.testing.v1 import AppTest
+
+    from stguard.model import Subject
+    from stguard.policy import Policy
 
     At = TypeVar("At", bound=AppTest)
 
@@ -35,6 +39,36 @@ def as_user(at: At, claims: Mapping[str, Any] | None) -> At:
     else:
         _inject(at, user)
     return at
+
+
+def policy_matrix(
+    policy: Policy,
+    subjects: Mapping[str, Subject | None],
+    *,
+    org: str | None = None,
+    at: datetime | float | None = None,
+) -> dict[str, dict[str, list[str]]]:
+    """Return what each subject may do and open, to compare with what was agreed.
+
+    Args:
+        policy: the policy to ask.
+        subjects: subjects by a name of your own, from `policy.subject`; None for nobody signed in.
+        org: the org to ask in; None for none.
+        at: an aware datetime or Unix seconds; None is now.
+
+    Returns:
+        By name, `{"permissions": [...], "pages": [...]}` in file order, as `stguard matrix --json` has it by role.
+
+    Raises:
+        ConfigurationError: for an org that the policy does not declare.
+    """
+    return {
+        name: {
+            "permissions": [p for p in policy.permissions if policy.allows(subject, p, org=org, at=at)],
+            "pages": list(policy.pages(subject, org=org, at=at)),
+        }
+        for name, subject in subjects.items()
+    }
 
 
 def _inject(at: AppTest, user: dict[str, Any]) -> None:
