@@ -18,7 +18,7 @@ from stguard.app import private, screens
 from stguard.app.place import demanding
 from stguard.app.rules import Names, Part, rule_from
 from stguard.app.settings import known_settings
-from stguard.app.standing import Standing, standing
+from stguard.app.standing import Standing, refused, standing
 from stguard.errors import AccessDenied, ConfigurationError, PolicyFileError, quote
 from stguard.model import PAGE_ACTION, AllOf, Decision, Rule, Subject
 
@@ -240,7 +240,9 @@ def authorize(  # noqa: PLR0913  one keyword for each thing that can be demanded
     rule = rule_from(
         action, role=role, permission=permission, org=org, group=group, email=email, any_of=any_of, all_of=all_of
     )
-    _admit(rule, on_deny=on_deny, caller=None)
+    if not _admit(rule, on_deny=on_deny, caller=None):
+        # SECURITY: a refusal leaves by st.stop or st.rerun; should either return, the code after this must not run.
+        raise AccessDenied(refused("rule"))
 
 
 def can(  # noqa: PLR0913  one keyword for each thing that can be asked

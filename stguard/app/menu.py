@@ -313,7 +313,7 @@ def _build(asked: Standing, entry: _Entry, *, default: bool, locked: bool) -> Gu
     if locked:
         changes["icon"] = screens.LOCK
     made = private.copy_page(page, GuardedPage, **changes)
-    made._stguard_entry = entry  # noqa: SLF001
+    made._stguard_entry = entry  # noqa: SLF001  an attribute of our own class
     return made
 
 

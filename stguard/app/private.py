@@ -12,7 +12,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 import streamlit as st
 from streamlit import runtime
@@ -30,6 +30,7 @@ from stguard.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import FunctionType
 
     from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
 
@@ -214,6 +215,11 @@ HOOKED: Final = "__stguard_hooked__"
 """Attribute of a method of Streamlit that is already hooked."""
 
 
+def _takes(method: object, parameters: Sequence[str]) -> TypeGuard[FunctionType]:
+    """Tell whether a method is a plain function whose first parameters have these names."""
+    return inspect.isfunction(method) and [*inspect.signature(method).parameters][: len(parameters)] == [*parameters]
+
+
 def _hook(owner: type, name: str, *, parameters: Sequence[str], bind: Callable[..., Arguments]) -> None:
     """Put `bind` before a method: it takes the method's arguments and returns those to go on with.
 
@@ -223,9 +229,7 @@ def _hook(owner: type, name: str, *, parameters: Sequence[str], bind: Callable[.
     method = getattr(owner, name, None)
     if getattr(method, HOOKED, False):
         return
-    if not inspect.isfunction(method) or list(inspect.signature(method).parameters)[: len(parameters)] != list(
-        parameters
-    ):
+    if not _takes(method, parameters):
         raise ConfigurationError(
             f"this Streamlit ({st.__version__}) has another `{owner.__name__}.{name}` than stguard knows, so guards "
             'would not hold in callbacks and fragments; use a supported version, or configure(hooks="off")'
@@ -298,7 +302,7 @@ def hook_lazy_sources(bind: Bind) -> None:
     STREAMLIT 1.67: `DataframeSourceManager.register_source(source, coordinates)`; earlier versions have none.
     """
     try:
-        from streamlit.runtime.dataframe_source_manager import DataframeSourceManager  # noqa: PLC0415  absent in 1.57
+        from streamlit.runtime.dataframe_source_manager import DataframeSourceManager
     except ImportError:
         return
 
@@ -427,7 +431,7 @@ def _exercise_deferred(probe: Probe) -> None:
 
 def _exercise_lazy_source(probe: Probe) -> None:
     try:
-        from streamlit.runtime.dataframe_source_manager import DataframeSourceManager  # noqa: PLC0415  absent in 1.57
+        from streamlit.runtime.dataframe_source_manager import DataframeSourceManager
     except ImportError:
         probe.asked = True
         return
@@ -443,7 +447,7 @@ WATCHED: Final = "__stguard_watched__"
 
 def login_cookies() -> tuple[str, str]:
     """Return what the names of the cookies of a login are, or begin with before `_` and a number: claims and tokens."""
-    from streamlit.web.server.starlette.starlette_server_config import (  # noqa: PLC0415  needed under a server only
+    from streamlit.web.server.starlette.starlette_server_config import (
         TOKENS_COOKIE_NAME,
         USER_COOKIE_NAME,
     )
@@ -457,7 +461,7 @@ def signed_login(cookies: Mapping[str, str]) -> bytes | None:
     STREAMLIT 1.57 to 1.67: `starlette_websocket._get_signed_cookie_with_chunks(cookies, name)`; the payload is the JSON
     of the claims with `origin`, `provider` and `is_logged_in`.
     """
-    from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks  # noqa: PLC0415
+    from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks
 
     return _get_signed_cookie_with_chunks(dict(cookies), login_cookies()[0])
 
@@ -467,24 +471,24 @@ def browser_token(cookies: Mapping[str, str]) -> bytes | None:
 
     STREAMLIT 1.57 to 1.67: the cookie's text is another at each answer (`2|mask|masked|time`), the bytes are not.
     """
-    from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string  # noqa: PLC0415
-    from streamlit.web.server.starlette.starlette_server_config import XSRF_COOKIE_NAME  # noqa: PLC0415
+    from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string
+    from streamlit.web.server.starlette.starlette_server_config import XSRF_COOKIE_NAME
 
     return decode_xsrf_token_string(cookies.get(XSRF_COOKIE_NAME, ""))[0] or None
 
 
 def sign(name: str, value: str) -> str:
     """Return a text signed for one cookie name with Streamlit's cookie secret."""
-    from streamlit.web.server.server_util import get_cookie_secret  # noqa: PLC0415
-    from streamlit.web.server.starlette.starlette_app_utils import create_signed_value  # noqa: PLC0415
+    from streamlit.web.server.server_util import get_cookie_secret
+    from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
     return create_signed_value(get_cookie_secret(), name, value).decode("ascii")
 
 
 def unsign(name: str, signed: str, *, seconds: float) -> str | None:
     """Return what `sign` signed; None when it was something else, or longer ago than that many seconds."""
-    from streamlit.web.server.server_util import get_cookie_secret  # noqa: PLC0415
-    from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value  # noqa: PLC0415
+    from streamlit.web.server.server_util import get_cookie_secret
+    from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
 
     value = decode_signed_value(get_cookie_secret(), name, signed, max_age_days=seconds / 86400)
     return None if value is None else value.decode()
@@ -495,7 +499,7 @@ def route_path(scope: Mapping[str, Any]) -> str:
 
     Read in Starlette 1.0; what decides here must read a path exactly as what serves it.
     """
-    from starlette._utils import get_route_path  # noqa: PLC0415
+    from starlette._utils import get_route_path
 
     return get_route_path(scope)  # type: ignore[arg-type]  # a scope is any mutable mapping to them
 
@@ -525,9 +529,7 @@ def _watch(name: str, *, parameters: Sequence[str], seen: Callable[..., None]) -
     method = getattr(MediaFileManager, name, None)
     if getattr(method, WATCHED, False):
         return
-    if not inspect.isfunction(method) or list(inspect.signature(method).parameters)[: len(parameters)] != list(
-        parameters
-    ):
+    if not _takes(method, parameters):
         raise ConfigurationError(
             f"this Streamlit ({st.__version__}) has another `MediaFileManager.{name}` than stguard knows, so files "
             "could not be kept to the sessions they were made for; use a supported version"

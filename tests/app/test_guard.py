@@ -568,3 +568,9 @@ def test_an_exception_in_deciding_is_a_refusal(desk: Any, shown: Any, monkeypatc
     at = desk.run("ada")
     assert at.markdown[0].value == "[False, False, False]"
     assert "exported" not in shown(at)
+
+
+def test_a_refused_statement_never_goes_on_even_if_leaving_the_run_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stguard.app.guard._admit", lambda *_args, **_named: False)
+    with pytest.raises(sg.AccessDenied):
+        sg.authorize("report:view")
