@@ -200,7 +200,7 @@ class Gateway:
     def _drop_foreign_session(self, scope: Scope, visitor: Visitor) -> None:
         """Take the session to resume out of a handshake when it isn't the visitor's; a new one begins then.
 
-        STREAMLIT 1.57: the id of a session in the handshake is enough to take it over. 1.67 compares the claims, where
+        STREAMLIT 1.57: the id of a session in the handshake is enough to take it over. 1.62 compares the claims, where
         one who isn't signed in is the same as any other who isn't.
         """
         entries = [entry.strip() for entry in (_header(scope, _SUBPROTOCOL) or "").split(",")]
