@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, TypeV
 
 import streamlit as st
 
-from stguard.app import private, seams
+from stguard.app import private
 from stguard.app.guard import rule_of
 from stguard.app.standing import Standing, standing
 from stguard.errors import AccessDenied, ConfigurationError, quote
@@ -123,7 +123,7 @@ class ScopedCache(Generic[P, R]):
         self._scope: CacheScope = scope
         self._persists = persists
         self._cached = decorator(self._keyed(function))
-        self._book_key = seams.function_key(self._cached) or (name, function.__module__, function.__qualname__)
+        self._book_key = private.function_key(self._cached) or (name, function.__module__, function.__qualname__)
         # A decorator above copies what stands in `__dict__`, so `clear` is still there below `@sg.requires`.
         self.__dict__.update(clear=self.clear, clear_all=self.clear_all)
 
@@ -157,7 +157,7 @@ class ScopedCache(Generic[P, R]):
             book = _books.get(self._book_key)
             keys = book.keys.pop(part, set()) if book is not None else set()
         told_apart = keys is not None and not self._persists and self._scope != "session"
-        if not told_apart or not all(seams.forget(self._cached, key) for key in keys or ()):
+        if not told_apart or not all(private.forget(self._cached, key) for key in keys or ()):
             self._cached.clear()
 
     def clear_all(self) -> None:
@@ -170,7 +170,7 @@ class ScopedCache(Generic[P, R]):
 
     def _part(self) -> _Part:
         inside = _inside.get()
-        if inside is not None and inside.depth is not None and inside.depth == seams.cache_depth():
+        if inside is not None and inside.depth is not None and inside.depth == private.cache_depth():
             return _Part.of(self._scope_within(inside))
         if private.in_cached_function() or inside is not None:
             raise ConfigurationError(
@@ -221,7 +221,7 @@ class ScopedCache(Generic[P, R]):
 
     def _note(self, part: _Part, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Remember under which key a value is about to be kept."""
-        key = seams.value_key(self._cached, (part, *args), kwargs)
+        key = private.value_key(self._cached, (part, *args), kwargs)
         with _lock:
             book = _books.setdefault(self._book_key, _Book(part.scope.policy))
             keys = book.keys.setdefault(bytes(part), set())
@@ -289,7 +289,7 @@ class _Bound(Generic[P, R]):
 
 @contextmanager
 def _computing(scope: _Scope) -> Generator[None]:
-    token = _inside.set(_Inside(scope, seams.cache_depth()))
+    token = _inside.set(_Inside(scope, private.cache_depth()))
     try:
         yield
     finally:
@@ -508,7 +508,7 @@ def _reject_uncachable(function: object, *, name: str) -> None:
         )
     inner, seen = function, 0
     while inner is not None and seen < 64:  # noqa: PLR2004  longer than any real chain, so that a cycle ends
-        if isinstance(inner, ScopedCache) or seams.is_cached(inner):
+        if isinstance(inner, ScopedCache) or private.is_cached(inner):
             raise ConfigurationError(
                 f"@sg.{name} stands above another cache; of Streamlit's own, that would hand one org's result to "
                 f"another; leave only @sg.{name}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 import streamlit as st
 
-from stguard.app import private, screens, seams
+from stguard.app import private, screens
 from stguard.app.settings import known_settings
 from stguard.app.standing import MEMO_KEY, Memo, Standing, log_once, standing_or_none
 from stguard.errors import AccessDenied, StguardError, quote
@@ -48,7 +48,7 @@ def contained(asked: Standing, *, page: str | None = None) -> Generator[None]:
     try:
         yield
     except Exception as error:
-        if seams.already_shown(error) or (shows_details(asked.settings) and not isinstance(error, StguardError)):
+        if private.already_shown(error) or (shows_details(asked.settings) and not isinstance(error, StguardError)):
             raise
         caught = error
     else:
@@ -69,7 +69,7 @@ def contained_call(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) 
     except Exception as error:
         settings = _settings()
         details = settings is None or shows_details(settings)
-        if seams.already_shown(error) or (details and not isinstance(error, StguardError)):
+        if private.already_shown(error) or (details and not isinstance(error, StguardError)):
             raise
         caught = error
     asked = standing_or_none()
@@ -84,7 +84,7 @@ def install() -> None:
     Raises:
         ConfigurationError: this Streamlit draws them another way.
     """
-    seams.hook_errors(show)
+    private.hook_errors(show)
 
 
 def show(error: Exception) -> bool:

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
-
+    from stguard.app.private import ScriptRunContext
     from stguard.policy import Policy
 
 _LOG: Final = logging.getLogger("stguard")

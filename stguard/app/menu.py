@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
-from streamlit.navigation.page import StreamlitPage
 
 from stguard.app import failures, mediation, private, screens, state
 from stguard.app.guard import rule_of
 from stguard.app.place import OURS, Place, at
+from stguard.app.private import StreamlitPage
 from stguard.app.standing import Standing, log_once, standing
 from stguard.errors import ConfigurationError, StguardError, quote
 from stguard.model import OnDeny, Page, Reason, Rule, SignedIn

@@ -13,7 +13,7 @@ from stguard.model import AllOf, Rule
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
+    from stguard.app.private import ScriptRunContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from stguard.store import OnBadEdit, PolicyStore, discover
 if TYPE_CHECKING:
     from types import FunctionType
 
-    from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
+    from stguard.app.private import ScriptRunContext
 
 IdentitySource = Callable[[Mapping[str, Any]], Facts]
 """What adds to the claims: claims in, facts out; raising counts as facts that can't be known."""

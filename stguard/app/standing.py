@@ -23,8 +23,7 @@ from stguard.model import Claims, Decision, Facts, PermissionIs, Reason, Rule, S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamlit.runtime.scriptrunner_utils.script_run_context import ScriptRunContext
-
+    from stguard.app.private import ScriptRunContext
     from stguard.policy import Policy
 
 FACTS_LIVE: Final = 60.0

@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.runtime.caching import cache_utils
 
 import stguard as sg
-from stguard.app import caches, seams
+from stguard.app import caches, private
 from stguard.app.caches import ScopedCache
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ def test_more_values_than_can_be_told_apart_are_dropped_for_everybody(
 def test_where_streamlits_keys_are_unknown_clear_drops_too_much_and_never_too_little(
     orgs: Any, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
-    monkeypatch.setattr(seams, lost, lambda *_given: None)
+    monkeypatch.setattr(private, lost, lambda *_given: None)
     orgs.main(CLEAR.format(cache="cache_data", does="rows.clear()"))
     at = choose(orgs.app("ann"), "acme")
     before = said(at)
@@ -435,7 +435,7 @@ def test_a_cache_for_everybody_between_two_of_ours_is_refused(orgs: Any) -> None
 def test_where_the_nesting_is_unknown_a_cache_inside_another_one_is_refused(
     orgs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seams, "cache_depth", lambda: None)
+    monkeypatch.setattr(private, "cache_depth", lambda: None)
     orgs.main("""
         @sg.cache_data
         def rows(): return "rows"

@@ -12,7 +12,7 @@ from streamlit import error_util
 from streamlit.runtime.caching import cache_data_api
 
 import stguard as sg
-from stguard.app import failures, seams
+from stguard.app import failures, private
 from stguard.app.settings import Settings
 
 if TYPE_CHECKING:
@@ -305,12 +305,12 @@ def test_a_streamlit_that_draws_errors_another_way_is_said(monkeypatch: pytest.M
 
 def test_the_depth_of_cached_functions_is_counted(desk: Any) -> None:
     at = desk.main("""
-        from stguard.app import seams
+        from stguard.app import private
         @st.cache_data
-        def inner(): return seams.cache_depth()
+        def inner(): return private.cache_depth()
         @st.cache_resource
-        def outer(): return seams.cache_depth(), inner()
-        st.write(str([seams.cache_depth(), outer(), seams.cache_depth()]))
+        def outer(): return private.cache_depth(), inner()
+        st.write(str([private.cache_depth(), outer(), private.cache_depth()]))
         st.cache_data.clear()
         st.cache_resource.clear()
     """).run("ann")
@@ -319,7 +319,7 @@ def test_the_depth_of_cached_functions_is_counted(desk: Any) -> None:
 
 def test_the_depth_is_unknown_where_streamlit_keeps_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(cache_data_api, "CACHE_DATA_MESSAGE_REPLAY_CTX")
-    assert seams.cache_depth() is None
+    assert private.cache_depth() is None
 
 
 def test_a_value_is_kept_under_the_key_that_we_work_out() -> None:
@@ -329,24 +329,24 @@ def test_a_value_is_kept_under_the_key_that_we_work_out() -> None:
     def rows(number: int, _skipped: int = 0) -> list[int]:
         return [number, _skipped]
 
-    assert seams.is_cached(rows)
-    assert not seams.is_cached(rows.__wrapped__)  # type: ignore[attr-defined]  # set by Streamlit
-    assert isinstance(seams.function_key(rows), str)
+    assert private.is_cached(rows)
+    assert not private.is_cached(rows.__wrapped__)  # type: ignore[attr-defined]  # set by Streamlit
+    assert isinstance(private.function_key(rows), str)
     assert rows(1, 1) == [1, 1]
     assert rows(1, 2) == [1, 1]
-    key = seams.value_key(rows, (1, 3), {})
+    key = private.value_key(rows, (1, 3), {})
     assert key is not None
-    assert seams.forget(rows, key)
+    assert private.forget(rows, key)
     assert rows(1, 4) == [1, 4]
-    assert seams.forget(rows, key)
-    assert seams.forget(rows, key)
+    assert private.forget(rows, key)
+    assert private.forget(rows, key)
     rows.clear()
 
 
 def test_what_is_no_cache_of_streamlits_has_no_keys() -> None:
-    assert seams.function_key(len) is None
-    assert seams.value_key(len, (), {}) is None
-    assert not seams.forget(len, "x")
+    assert private.function_key(len) is None
+    assert private.value_key(len, (), {}) is None
+    assert not private.forget(len, "x")
 
 
 def test_the_parameter_of_the_shower_is_what_it_was() -> None:

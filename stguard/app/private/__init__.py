@@ -1,0 +1,121 @@
+"""Every private name of Streamlit that stguard leans on, each in a function of its own.
+
+    run       the script run: who calls, for whom, which part of the script is running
+    pages     page objects
+    hooks     what a page registers, and the files it is given
+    caches    the caches
+    errors    how uncaught exceptions are drawn
+    server    the server: its script, its paths, its cookies
+
+Read in Streamlit 1.57.0 and 1.67.0. `tests/app/test_private.py` has a test for each that fails when the name goes or
+changes its meaning, and one that fails when a private name is used anywhere else; at run time a missing name raises,
+and what raises is refused.
+"""
+
+from streamlit.navigation.page import StreamlitPage
+from streamlit.runtime.scriptrunner import ScriptRunContext
+
+from stguard.app.private.caches import cache_depth, forget, function_key, is_cached, value_key
+from stguard.app.private.errors import already_shown, hook_errors
+from stguard.app.private.hooks import (
+    HOOKED,
+    Probe,
+    bind_registered,
+    exercise_hooks,
+    hook_callbacks,
+    hook_deferred,
+    hook_fragments,
+    hook_lazy_sources,
+    watch_files,
+)
+from stguard.app.private.pages import (
+    copy_page,
+    file_page_name,
+    is_complete,
+    is_default,
+    page_name,
+    page_source,
+    replace_source,
+)
+from stguard.app.private.run import (
+    asked_page,
+    caller,
+    context,
+    in_cached_function,
+    in_callback,
+    in_fragment_run,
+    is_callback_caller,
+    is_fragment_caller,
+    live_user,
+    main_script,
+    recall,
+    remember,
+    run_at,
+    run_token,
+    running_place,
+    script_key,
+    wrapper_of,
+)
+from stguard.app.private.server import (
+    browser_token,
+    login_cookies,
+    route_path,
+    script_of,
+    served_script,
+    sign,
+    signed_login,
+    unsign,
+)
+
+__all__ = [
+    "HOOKED",
+    "Probe",
+    "ScriptRunContext",
+    "StreamlitPage",
+    "already_shown",
+    "asked_page",
+    "bind_registered",
+    "browser_token",
+    "cache_depth",
+    "caller",
+    "context",
+    "copy_page",
+    "exercise_hooks",
+    "file_page_name",
+    "forget",
+    "function_key",
+    "hook_callbacks",
+    "hook_deferred",
+    "hook_errors",
+    "hook_fragments",
+    "hook_lazy_sources",
+    "in_cached_function",
+    "in_callback",
+    "in_fragment_run",
+    "is_cached",
+    "is_callback_caller",
+    "is_complete",
+    "is_default",
+    "is_fragment_caller",
+    "live_user",
+    "login_cookies",
+    "main_script",
+    "page_name",
+    "page_source",
+    "recall",
+    "remember",
+    "replace_source",
+    "route_path",
+    "run_at",
+    "run_token",
+    "running_place",
+    "script_key",
+    "script_of",
+    "served_script",
+    "sign",
+    "signed_login",
+    "unsign",
+    "value_key",
+    "watch_files",
+    "wrapper_of",
+]
