@@ -14,10 +14,9 @@ INVOICES = {"acme": {"AC-1": 1200, "AC-2": 300}, "globex": {"GX-1": 9000}}
 def invoices() -> None:
     org = sg.org()
     if org is None:
-        st.info("You are not a member of any organization here.")
+        st.info("Choose one of your organizations to see its invoices.")
         return
     st.title(f"Invoices of {org.name or org.org}")
-    st.caption(f"You are {' and '.join(org.roles or ['a guest'])} here.")
     for number, amount in INVOICES[org.org].items():
         left, right = st.columns(2)
         left.write(f"{number}: {amount} €")
@@ -27,5 +26,6 @@ def invoices() -> None:
 
 with st.sidebar:
     sg.org_selector()
+sg.user_menu()
 
 sg.navigation([st.Page(invoices, default=True)]).run()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from stguard.app import failures, mediation, private, screens, state
+from stguard.app import failures, mediation, orgs, private, screens
 from stguard.app.guard import rule_of
 from stguard.app.place import OURS, Place, at
 from stguard.app.private import StreamlitPage
@@ -146,7 +146,7 @@ def navigation(
         return st.navigation([_stand_in(_shows(error), title="Not available")], position="hidden")
     asked.memo.pages = {e.name: (e.section, e.extra) for e in entries if e.section is not None or e.extra is not None}
     try:
-        state.sweep(asked)
+        orgs.settle(asked)
         menu = _menu(asked, entries)
     except (StguardError, StreamlitAPIException):
         raise  # the author's to mend

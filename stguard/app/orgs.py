@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
-from stguard.app import state
+from stguard.app import private, state, wishes
 from stguard.app.place import OURS, at
-from stguard.app.screens import UNAVAILABLE
-from stguard.app.standing import ORG_WISH, Standing, standing, standing_or_none
+from stguard.app.screens import LOCK, UNAVAILABLE, one_line, plain
+from stguard.app.standing import Standing, standing, standing_or_none
 from stguard.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 
 _WIDGET: Final = "stguard_org_selector"
 """Key of the selector's widget; its value is what the browser sent and decides nothing by itself."""
+
+LINK_REFUSED: Final = "This link is for an organization you are not a member of."
+NOT_A_MEMBER: Final = "You are not a member of this organization."
+NOT_CHECKED: Final = "Your organizations could not be checked just now. Please try again in a moment."
+
+_ROLES_SHOWN: Final = 3
 
 
 def org() -> Membership | None:
@@ -37,7 +45,8 @@ def org() -> Membership | None:
 def org_selector(label: str = "Organization", *, container: DeltaGenerator | None = None) -> Membership | None:
     """Draw a selectbox of the subject's orgs and return the active one; the only org is chosen by itself.
 
-    Put it above `navigation`, so that the menu obeys the choice in the same run.
+    Put it above `navigation`, so that the menu obeys the choice in the same run. The choice lasts for the login: after
+    a reload and in another tab the app begins with it, until this process ends; two tabs may work in two orgs.
 
     Args:
         label: the selectbox's label.
@@ -50,8 +59,9 @@ def org_selector(label: str = "Organization", *, container: DeltaGenerator | Non
         ConfigurationError: the policy has no orgs.
     """
     asked = standing_or_none()
+    target = container if container is not None else st
     if asked is None:
-        (container if container is not None else st).caption(UNAVAILABLE)
+        target.caption(UNAVAILABLE)
         return None
     if not asked.policy.multi_tenant:
         raise ConfigurationError(
@@ -59,50 +69,143 @@ def org_selector(label: str = "Organization", *, container: DeltaGenerator | Non
         )
     if asked.subject is None:
         return None
-    target = container if container is not None else st
-    mine = asked.policy.memberships(asked.subject)
-    if not mine:
-        target.caption("You are not a member of any organization.")
-        return None
-    active = _active(asked, mine)
-    if active is not None and all(membership.org != active for membership in mine):
+    settle(asked)
+    mine, active = asked.policy.memberships(asked.subject), asked.org
+    here = asked.policy.membership(asked.subject, active)
+    if here is not None and all(membership.org != active for membership in mine):
         # With `orgs: from_identity` a cross_org role holds in orgs that can't be listed.
-        here = asked.policy.membership(asked.subject, active)
-        mine = (*mine, here) if here is not None else mine
+        mine = (*mine, here)
+    if not mine:
+        unknown = "memberships" in asked.subject.unknown
+        target.caption(NOT_CHECKED if unknown else "You are not a member of any organization.")
+        return None
     # The widget shows the active org, whoever chose it; a value the browser invented does not survive this.
     st.session_state[_WIDGET] = active
-    names = _names(mine)
+    names = names_of(mine)
     target.selectbox(
         label,
         options=[membership.org for membership in mine],
         index=None if active is None else 0,  # without a default it could be emptied; the state above is what counts
         format_func=lambda org: names.get(org, org),
         key=_WIDGET,
-        on_change=_remember,
+        on_change=_choose,
         placeholder="Choose an organization",
     )
-    return asked.policy.membership(asked.subject, active)
+    if here is not None and (held := roles_shown(here)):
+        target.caption(plain(f"Your {'role' if len(here.roles or ()) == 1 else 'roles'}: {held}"))
+    return here
 
 
-def _active(asked: Standing, mine: Sequence[Membership]) -> str | None:
-    active = asked.org
-    if active is None and len(mine) == 1:
-        active = mine[0].org
-    if active is not None:
-        st.session_state[ORG_WISH] = active
-    return active
-
-
-def _remember() -> None:
+def _choose() -> None:
     # Runs before the script: everything in the run that follows sees the new wish. It is verified where it is read.
-    st.session_state[ORG_WISH] = st.session_state.get(_WIDGET)
-    state.sweep(standing())
+    st.session_state[wishes.ORG_WISH] = wish = st.session_state.get(_WIDGET)
+    asked = standing()
+    state.sweep(asked)
+    if asked.subject is None:
+        return
+    org, kept = asked.org, asked.memo.wishes
+    if org is None:
+        if wish is not None:
+            asked.memo.news.append(NOT_A_MEMBER)
+        return
+    _remember(asked, org)
+    if wishes.IN_ADDRESS in st.query_params:
+        st.query_params[wishes.IN_ADDRESS] = kept.address = org  # a reload must not bring the old one back
 
 
-def _names(mine: Sequence[Membership]) -> dict[str, str]:
-    """Return a text for each org; two orgs of one name show their ids as well."""
-    shown = [membership.name or membership.org for membership in mine]
+def settle(asked: Standing) -> None:
+    """Drop what is kept for another org, tell what became of the active one, and let later sessions begin with it.
+
+    It belongs before a page. SECURITY: where an org that was active until now is lost, everything is drawn anew: what
+    was pressed for the lost one must not happen in the one that takes its place.
+    """
+    if private.in_callback(asked.ctx) or private.in_fragment_run(asked.ctx):
+        return
+    state.sweep(asked)
+    if asked.subject is not None and asked.policy.multi_tenant:
+        kept, org = asked.memo.wishes, asked.org
+        if org is None:
+            _explain_none(asked, kept)
+        else:
+            kept.begun = True
+            kept.active = wishes.Active(org, _name(asked, org), frozenset(asked.subject.unknown))
+            _remember(asked, org)
+    _show_news(asked)
+
+
+def _explain_none(asked: Standing, kept: wishes.Wishes) -> None:
+    """Tell once why no org is active although one was, or is asked for by the address."""
+    assert asked.subject is not None  # noqa: S101  `settle` asks for somebody only
+    wish, unknown = asked.wish, frozenset(asked.subject.unknown)
+    last, kept.active = kept.active, None
+    if last is not None and wish == last.org:
+        if unknown - last.unknown:
+            asked.memo.news = [NOT_CHECKED]  # the wish stays, and is granted again once it can be checked
+            return
+        # A refusal that was told to a callback of this interaction has the same reason.
+        asked.memo.notices, asked.memo.news = [], [f"You are no longer a member of {last.name}."]
+        wishes.drop(kept)
+        state.sweep(asked)
+        st.rerun()
+    elif wish is not None and wish == kept.address != kept.refused:
+        kept.refused = kept.address
+        asked.memo.news.append(NOT_CHECKED if "memberships" in unknown else LINK_REFUSED)
+    elif wish is None:
+        kept.begun = True
+
+
+def _remember(asked: Standing, org: str) -> None:
+    assert asked.subject is not None  # noqa: S101  nobody has no active org
+    wishes.remember(asked.subject, org, script=private.script_key(asked.ctx), wishes=asked.memo.wishes)
+
+
+def _show_news(asked: Standing) -> None:
+    """Draw what happened to the active org above the page, once."""
+    news, asked.memo.news = asked.memo.news, []
+    if news:
+        with private.main_area():
+            for text in dict.fromkeys(news):
+                st.warning(plain(text), icon=LOCK)
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def names_of(memberships: Sequence[Membership]) -> dict[str, str]:
+    """Return a text for each org; orgs whose names look the same show their ids as well."""
+    shown = [one_line(membership.name or "") or membership.org for membership in memberships]
+    looks = [_look(name) for name in shown]
     return {
-        membership.org: name if shown.count(name) == 1 else f"{name} ({membership.org})"
-        for membership, name in zip(mine, shown, strict=True)
+        membership.org: name if looks.count(look) == 1 else f"{_isolated(name)} ({membership.org})"
+        for membership, name, look in zip(memberships, shown, looks, strict=True)
     }
+
+
+def _name(asked: Standing, org: str) -> str:
+    membership = asked.policy.membership(asked.subject, org)
+    return one_line(membership.name or "") or org if membership is not None else org
+
+
+def roles_shown(membership: Membership) -> str:
+    """Return the roles held in an org as people read them; empty for none, or where they can't be known."""
+    names = [_words(role) for role in membership.roles or ()]
+    rest = len(names) - _ROLES_SHOWN
+    return ", ".join(names[:_ROLES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _words(role: str) -> str:
+    """Return a role's name as words: `org_admin` as `Org admin`."""
+    words = re.sub(r"[_\-.:/]+", " ", one_line(role)).strip() or role
+    return words[:1].upper() + words[1:]
+
+
+def _look(name: str) -> str:
+    seen = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
+    return unicodedata.normalize("NFKC", seen).casefold()
+
+
+def _isolated(name: str) -> str:
+    """Return a name that may be written from right to left, so that what follows keeps its place."""
+    if any(unicodedata.bidirectional(letter) in {"R", "AL"} for letter in name):
+        return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}"
+    return name

@@ -53,6 +53,11 @@ _KNOWN: Final = (
 """Name to show, words in a section's name, ends of the host in its `server_metadata_url`."""
 
 _LINKS: Final = re.compile(r"(@|https?|ftp|www)", re.IGNORECASE)
+_UNSEEN: Final = re.compile(
+    r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+)
+"""Controls, marks of direction and widths of nothing; the joiners that scripts and emoji are made with stay."""
+
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:^&.])")
 
 
@@ -276,8 +281,16 @@ def plain(text: str) -> str:
 
     Addresses and e-mails get an invisible word joiner, since Markdown makes links of them by itself.
     """
+    return _LINKS.sub("\\1\N{WORD JOINER}", _MARKDOWN.sub(r"\\\1", one_line(text)))
+
+
+def one_line(text: str) -> str:
+    """Return text as it may be shown where no Markdown is read: on one line, as valid Unicode, without what is unseen.
+
+    SECURITY: without control characters and marks that turn the direction, a name can't look like another by them.
+    """
     text = text.encode("utf-8", "replace").decode("utf-8")
-    return _LINKS.sub("\\1\N{WORD JOINER}", _MARKDOWN.sub(r"\\\1", " ".join(text.split())))
+    return " ".join(_UNSEEN.sub("", text).split())
 
 
 def _card() -> DeltaGenerator:

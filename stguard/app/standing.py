@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from stguard import lifetime
-from stguard.app import logins, private
+from stguard.app import logins, private, wishes
 from stguard.app.settings import IdentitySource, Settings, same_callable, settings_of
 from stguard.errors import ConfigurationError, StguardError, quote
 from stguard.model import Claims, Decision, Facts, PermissionIs, Reason, Rule, Subject
@@ -31,9 +31,6 @@ FACTS_LIVE: Final = 60.0
 
 FAILURE_LIVES: Final = 10.0
 """Seconds before an identity source that failed is asked again."""
-
-ORG_WISH: Final = "stguard_org"
-"""Key in the session state, and `org` in the address: the org a person wants to work in."""
 
 MEMO_KEY: Final = "_stguard"
 """Key in the session state under which stguard keeps what it worked out."""
@@ -77,7 +74,7 @@ class Memo:
     Parallel fragments share it: what belongs together is one value, replaced at once.
     """
 
-    __slots__ = ("known", "navigates", "notices", "pages", "problem", "told")
+    __slots__ = ("known", "navigates", "news", "notices", "pages", "problem", "told", "wishes")
 
     def __init__(self) -> None:
         """Start with nothing known."""
@@ -85,8 +82,10 @@ class Memo:
         self.told: _Told | None = None
         self.pages: dict[str, tuple[str | None, Rule | None]] = {}
         self.notices: list[str] = []
+        self.news: list[str] = []
         self.navigates = False
         self.problem = ""
+        self.wishes = wishes.Wishes()
 
     def __reduce__(self) -> tuple[type[Memo], tuple[()]]:
         """Pickle as an empty memo: everything in it can be worked out again."""
@@ -134,11 +133,16 @@ class Standing:
         """
         if self.subject is None or not self.policy.multi_tenant:
             return None
-        wish = wished_org()
-        if wish is None:
-            mine = self.policy.memberships(self.subject)
-            return mine[0].org if len(mine) == 1 else None
+        wish = self.wish
         return wish if isinstance(wish, str) and self.policy.membership(self.subject, wish) is not None else None
+
+    @property
+    def wish(self) -> object:
+        """The org that is wished for, unverified; None for none."""
+        if self.subject is None:
+            return None
+        script = private.script_key(self.ctx)
+        return wishes.wished(self.policy, self.subject, script=script, wishes=self.memo.wishes)
 
     def decide(self, rule: Rule, *, org: str | None) -> Decision:
         """Decide what code demands. Refuses when deciding fails."""
@@ -288,12 +292,6 @@ def session_memo() -> Memo:
     return memo
 
 
-def wished_org() -> object:
-    """Return the org that is wished for, unverified; None when there is no wish."""
-    wish = st.session_state.get(ORG_WISH)
-    return wish if wish is not None else st.query_params.get("org")
-
-
 def _run(ctx: ScriptRunContext) -> _Run:
     """Return what was read in this run: who is signed in, or nobody; `st.user` is read once in a run."""
     live, token = private.live_user(ctx), private.run_token(ctx)
@@ -301,6 +299,7 @@ def _run(ctx: ScriptRunContext) -> _Run:
     # `st.logout` empties the user in the middle of a run.
     if not isinstance(run, _Run) or run.token is not token or run.user != live:
         run = _Run(token, dict(live), _read_user(), session_memo())
+        wishes.read_address(run.memo.wishes)
         private.remember(ctx, run)
     return run
 

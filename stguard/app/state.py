@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 
-from stguard.app.standing import ORG_WISH, Standing, standing
+from stguard.app.standing import Standing, standing
+from stguard.app.wishes import Wishes, drop
 from stguard.errors import AccessDenied, quote
 from stguard.model import Decision, Reason
 
@@ -130,9 +131,10 @@ def sweep(asked: Standing) -> None:
 
 
 def _forget_person(asked: Standing) -> None:
-    if ORG_WISH in st.session_state:
-        del st.session_state[ORG_WISH]
-    asked.memo.notices = []
+    drop(asked.memo.wishes)
+    asked.memo.notices, asked.memo.news = [], []
+    address = asked.memo.wishes.address  # it was asked for by whoever was here before
+    asked.memo.wishes = Wishes(address=address)
     if asked.subject is None:
         asked.memo.known = asked.memo.told = None
 

@@ -13,9 +13,6 @@ ASSETS = Path(__file__).parent / "assets"
 st.set_page_config(page_title="Meridian", page_icon=str(ASSETS / "mark.svg"), layout="wide")
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "mark.svg"))
 
-# Start in Acme: a wish, as anything that comes from the session or the address; it counts for members of Acme only.
-if "org" not in st.query_params:
-    st.session_state.setdefault("stguard_org", "acme")
 with st.sidebar:
     sg.org_selector()
 

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from stguard.app.orgs import names_of, roles_shown
+from stguard.model import Membership
+
 SHOWS = """
     above = sg.org()
     chosen = sg.org_selector()
@@ -134,3 +137,335 @@ def test_the_selector_needs_a_policy_with_orgs(desk: Any) -> None:
 def test_the_selector_draws_where_it_is_told(orgs: Any) -> None:
     at = orgs.main('sg.org_selector("Company", container=st.sidebar)').run("ann")
     assert at.sidebar.selectbox[0].label == "Company"
+
+
+# --- what a session begins with --------------------------------------------------------------------------------------
+
+ACTIVE = """
+    sg.org_selector()
+    mine = sg.org()
+    st.write(str(mine and mine.org))
+"""
+LOGIN = 1_700_000_000
+
+
+def login(claims: Any, who: str, *, at: int = LOGIN) -> dict[str, Any]:
+    return {**claims(who), "iat": at}
+
+
+def active(at: Any) -> object:
+    assert not at.exception, at.exception
+    return at.markdown[0].value
+
+
+def notices(at: Any) -> list[str]:
+    return [element.value.replace("\\", "") for element in at.warning]
+
+
+def forge(at: Any, value: str) -> None:
+    """Send a value of the selector that is none of its options, as a browser may."""
+    box = at.selectbox[0]
+    state = box._widget_state
+    state.string_value = value
+    type(box)._widget_state, real = property(lambda _: state), type(box)._widget_state
+    try:
+        at.run()
+    finally:
+        type(box)._widget_state = real
+
+
+def without(orgs: Any, *lines: str) -> None:
+    """Take assignments out of the policy."""
+    text = (orgs.folder / "policy.yaml").read_text(encoding="utf-8")
+    for line in lines:
+        assert line in text
+        text = "".join(kept for kept in text.splitlines(keepends=True) if line not in kept)
+    orgs.policy(text)
+
+
+ANN_IN_ACME = "{role: analyst, org: acme, email: ann@acme.com}"
+ANN_IN_GLOBEX = "{role: viewer, org: globex, email: ann@acme.com}"
+
+
+def test_a_reload_and_a_new_tab_begin_with_the_org_chosen_last_in_this_login(orgs: Any, claims: Any) -> None:
+    orgs.main(ACTIVE)
+    first = orgs.run(login(claims, "ann"))
+    assert active(first) == "None"
+    first.selectbox[0].select("globex").run()
+    assert active(orgs.run(login(claims, "ann"))) == "globex"
+    second = orgs.run(login(claims, "ann"))
+    second.selectbox[0].select("acme").run()
+    assert active(orgs.run(login(claims, "ann"))) == "acme"
+
+
+def test_two_tabs_keep_two_orgs(orgs: Any, claims: Any) -> None:
+    orgs.main(ACTIVE)
+    one, other = orgs.run(login(claims, "ann")), orgs.run(login(claims, "ann"))
+    one.selectbox[0].select("acme").run()
+    assert active(other.run()) == "None"  # what another tab does changes nothing here
+    other.selectbox[0].select("globex").run()
+    for _ in range(2):
+        assert [active(one.run()), active(other.run())] == ["acme", "globex"]
+    third = orgs.run(login(claims, "ann"))
+    assert active(third) == "globex"  # the choice that was made last, not the tab that was drawn last
+    one.selectbox[0].select("globex").run()
+    one.selectbox[0].select("acme").run()
+    assert active(third.run()) == "globex"
+
+
+@pytest.mark.parametrize(
+    ("who", "at", "begins"),
+    [("ann", LOGIN, "globex"), ("ann", LOGIN + 1, "None"), ("vera", LOGIN, "acme"), ("eve", LOGIN, "None")],
+)
+def test_no_other_person_and_no_other_login_begins_with_it(
+    orgs: Any, claims: Any, who: str, at: int, begins: str
+) -> None:
+    orgs.main(ACTIVE)
+    orgs.run(login(claims, "ann")).selectbox[0].select("globex").run()
+    assert active(orgs.run(login(claims, who, at=at))) == begins
+
+
+def test_where_the_claims_do_not_tell_logins_apart_nothing_is_remembered(orgs: Any, claims: Any) -> None:
+    orgs.main(ACTIVE)
+    for unknown in ({**claims("ann")}, {**login(claims, "ann"), "sub": ""}):
+        orgs.run(unknown).selectbox[0].select("globex").run()
+        assert active(orgs.run(unknown)) == "None"
+
+
+def test_the_address_is_stronger_than_what_was_chosen_before(orgs: Any, claims: Any) -> None:
+    orgs.main(ACTIVE)
+    orgs.run(login(claims, "ann")).selectbox[0].select("globex").run()
+    linked = orgs.app(login(claims, "ann"))
+    linked.query_params["org"] = "acme"
+    assert active(linked.run()) == "acme"
+    assert active(orgs.run(login(claims, "ann"))) == "acme"  # following a link is a choice, too
+
+
+def test_choosing_another_org_takes_the_old_one_out_of_the_address(orgs: Any) -> None:
+    at = orgs.main(ACTIVE).app("ann")
+    at.query_params["org"] = "acme"
+    at.run().selectbox[0].select("globex").run()
+    assert active(at) == "globex"
+    assert at.query_params["org"] in ("globex", ["globex"])
+    assert active(at.run()) == "globex"
+
+
+def test_a_link_inside_a_session_switches_the_org(orgs: Any) -> None:
+    at = orgs.main(ACTIVE).run("ann")
+    at.selectbox[0].select("acme").run()
+    at.query_params["org"] = "globex"
+    assert active(at.run()) == "globex"
+    del at.query_params["org"]
+    assert active(at.run()) == "globex"
+
+
+def test_what_is_remembered_counts_only_while_the_membership_lasts(orgs: Any, claims: Any) -> None:
+    orgs.main(ACTIVE)
+    orgs.run(login(claims, "ann")).selectbox[0].select("acme").run()
+    without(orgs, ANN_IN_ACME)
+    at = orgs.run(login(claims, "ann"))
+    assert active(at) == "globex"
+    assert notices(at) == []
+
+
+# --- what is told ----------------------------------------------------------------------------------------------------
+
+LINK = "This link is for an organization you are not a member of."
+
+
+@pytest.mark.parametrize("who", ["vera", "ann", "eve"])
+@pytest.mark.parametrize("org", ["initech", "no such", "*", "", "acme' OR 1=1"])
+def test_a_link_to_another_org_is_refused_with_the_same_words_whether_it_exists_or_not(
+    orgs: Any, who: str, org: str
+) -> None:
+    text = (orgs.folder / "policy.yaml").read_text(encoding="utf-8")
+    orgs.policy(text.replace("globex: {name: Globex}", "globex: {name: Globex}, initech: {name: Initech}"))
+    orgs.main(ACTIVE)
+    at = orgs.app(who)
+    at.query_params["org"] = org
+    at.run()
+    assert (active(at), notices(at)) == ("None", [LINK])
+    assert notices(at.run()) == []
+    assert active(at) == "None"
+    assert "initech" not in str(at.selectbox)
+
+
+def test_who_goes_on_from_a_refused_link_is_back_where_they_were(orgs: Any) -> None:
+    at = orgs.main(ACTIVE).run("ann")
+    at.selectbox[0].select("globex").run()
+    at.query_params["org"] = "initech"
+    assert active(at.run()) == "None"
+    del at.query_params["org"]
+    assert active(at.run()) == "globex"
+
+
+def test_after_a_refused_link_an_org_can_be_chosen(orgs: Any) -> None:
+    at = orgs.main(ACTIVE).app("vera")
+    at.query_params["org"] = "globex"
+    assert active(at.run()) == "None"
+    at.selectbox[0].select("acme").run()
+    assert (active(at), notices(at)) == ("acme", [])
+
+
+def test_a_lost_membership_is_told_once_and_the_only_one_left_takes_its_place(orgs: Any) -> None:
+    at = orgs.main(ACTIVE).run("ann")
+    at.selectbox[0].select("acme").run()
+    without(orgs, ANN_IN_ACME)
+    at.run()
+    assert (active(at), notices(at)) == ("globex", ["You are no longer a member of Acme Inc."])
+    at.run()
+    assert (active(at), notices(at)) == ("globex", [])
+
+
+def test_a_click_that_was_meant_for_a_lost_org_does_nothing_in_the_one_that_takes_its_place(orgs: Any) -> None:
+    orgs.main("""
+        sg.org_selector()
+        if st.button("Approve"):
+            st.session_state.approved = sg.org()
+        mine = sg.org()
+        st.write(str(mine and mine.org))
+    """)
+    at = orgs.run("ann")
+    at.selectbox[0].select("acme").run()
+    without(orgs, ANN_IN_ACME)
+    at.button[0].click().run()
+    assert "approved" not in at.session_state
+    assert at.markdown[0].value == "globex"
+
+
+def test_in_an_app_that_takes_the_next_org_by_itself_the_click_lands_in_it(orgs: Any) -> None:
+    # What the guarded app above must not do, by hand.
+    orgs.main("""
+        mine = [m for m in ("acme", "globex") if sg.can("report:view", org=m)]
+        if st.button("Approve"):
+            st.session_state.approved = mine[0]
+    """)
+    at = orgs.run("ann")
+    without(orgs, ANN_IN_ACME)
+    at.button[0].click().run()
+    assert at.session_state["approved"] == "globex"
+
+
+def test_with_several_orgs_left_none_takes_the_place_of_a_lost_one(orgs: Any) -> None:
+    text = (orgs.folder / "policy.yaml").read_text(encoding="utf-8")
+    orgs.policy(
+        text.replace("globex: {name: Globex}", "globex: {name: Globex}, initech: {name: Initech}").replace(
+            "assign:\n", "assign:\n  - {role: viewer, org: initech, email: ann@acme.com}\n"
+        )
+    )
+    at = orgs.main(ACTIVE).run("ann")
+    at.selectbox[0].select("acme").run()
+    without(orgs, ANN_IN_ACME)
+    at.run()
+    assert (active(at), notices(at)) == ("None", ["You are no longer a member of Acme Inc."])
+
+
+def test_who_loses_the_last_org_is_told_both(orgs: Any, shown: Any) -> None:
+    at = orgs.main(ACTIVE).run("vera")
+    without(orgs, "{role: viewer, org: acme, email: vera@acme.com}")
+    at.run()
+    assert notices(at) == ["You are no longer a member of Acme Inc."]
+    assert "You are not a member of any organization." in shown(at)
+
+
+def test_what_was_kept_for_a_lost_org_is_dropped(orgs: Any) -> None:
+    orgs.main("""
+        sg.org_selector()
+        if sg.org():
+            sg.state.setdefault("draft", sg.org().org)
+            st.write(sg.state.draft)
+    """)
+    at = orgs.run("ann")
+    at.selectbox[0].select("acme").run()
+    assert at.markdown[0].value == "acme"
+    without(orgs, ANN_IN_ACME)
+    assert at.run().markdown[0].value == "globex"
+
+
+def test_a_source_that_fails_takes_the_org_away_and_gives_it_back(orgs: Any) -> None:
+    orgs.policy("""
+stguard: 1
+permissions: {report: [view]}
+orgs: from_identity
+roles: {viewer: {allow: "report:view"}}
+pages: {home: signed_in}
+""")
+    orgs.main(f"""
+        def identity(claims, fails=st.session_state.get("fails", False)):
+            if fails: raise OSError("down")
+            acme, globex = (sg.Membership(org=org, name=org.title(), roles=("viewer",)) for org in ("acme", "globex"))
+            return sg.Facts(memberships=(acme, globex))
+        sg.configure(identity=identity)
+        {ACTIVE.strip().replace(chr(10) + "    ", chr(10) + "        ")}
+    """)
+    at = orgs.run("ann")
+    at.selectbox[0].select("acme").run()
+    assert active(at) == "acme"
+    at.session_state["fails"] = True
+    at.run()
+    assert active(at) == "None"
+    assert notices(at) == ["Your organizations could not be checked just now. Please try again in a moment."]
+    at.session_state["fails"] = False
+    at.run()
+    assert (active(at), notices(at)) == ("acme", [])
+
+
+@pytest.mark.parametrize("forged", ["initech", "*", "", "acme\x00", "ACME"])
+def test_a_forged_value_of_the_selector_leaves_no_org_active_and_is_not_remembered(
+    orgs: Any, claims: Any, forged: str
+) -> None:
+    orgs.main(ACTIVE)
+    at = orgs.run(login(claims, "ann"))
+    at.selectbox[0].select("acme").run()
+    forge(at, forged)
+    assert (active(at), notices(at)) == ("None", ["You are not a member of this organization."])
+    assert active(orgs.run(login(claims, "ann"))) == "acme"
+
+
+def test_an_org_that_is_lost_between_drawing_and_choosing_is_not_chosen(orgs: Any, claims: Any) -> None:
+    at = orgs.main(ACTIVE).run(login(claims, "ann"))
+    without(orgs, ANN_IN_GLOBEX)
+    at.selectbox[0].select("globex").run()
+    assert (active(at), notices(at)) == ("None", ["You are not a member of this organization."])
+
+
+def test_who_signs_out_and_another_in_the_same_session_begins_anew(orgs: Any, claims: Any) -> None:
+    orgs.main(ACTIVE)
+    at = orgs.run(login(claims, "ann"))
+    at.selectbox[0].select("globex").run()
+    orgs.raw({**login(claims, "vera"), "is_logged_in": True}, at).run()
+    assert (active(at), notices(at)) == ("acme", [])
+    orgs.raw({**login(claims, "eve"), "is_logged_in": True}, at).run()
+    assert (active(at), notices(at)) == ("None", [])
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------
+
+
+def test_the_roles_held_are_shown_as_words(orgs: Any) -> None:
+    text = (orgs.folder / "policy.yaml").read_text(encoding="utf-8")
+    orgs.policy(text.replace("analyst", "org_admin"))
+    at = orgs.main(ACTIVE).run("ann")
+    assert [caption.value for caption in at.caption] == []
+    at.selectbox[0].select("acme").run()
+    assert [caption.value for caption in at.caption] == ["Your role\\: Org admin"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shown"),
+    [
+        ("Acme Inc", "ACME INC", ["Acme Inc (acme)", "ACME INC (globex)"]),
+        ("Acme Inc", "Acme\u200b Inc\u202e", ["Acme Inc (acme)", "Acme Inc (globex)"]),
+        ("Acme Inc", "Ac\u200dme Inc", ["Acme Inc (acme)", "Ac\u200dme Inc (globex)"]),
+        ("Acme Inc", " \n ", ["Acme Inc", "globex"]),
+        ("شركة", "شركة", ["\u2068شركة\u2069 (acme)", "\u2068شركة\u2069 (globex)"]),
+    ],
+)
+def test_orgs_whose_names_look_the_same_show_their_ids(one: str, other: str, shown: list[str]) -> None:
+    assert list(names_of([Membership(org="acme", name=one), Membership(org="globex", name=other)]).values()) == shown
+
+
+def test_many_roles_are_counted() -> None:
+    held = Membership(org="acme", roles=("org_admin", "billing-clerk", "viewer", "x", "y"))
+    assert roles_shown(held) == "Org admin, Billing clerk, Viewer and 2 more"
+    assert roles_shown(Membership(org="acme", roles=None)) == ""

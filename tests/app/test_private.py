@@ -61,6 +61,17 @@ st.write(str([bool(before), st.user.to_dict().get("email"), "email" in private.l
     assert at.markdown[0].value == "[True, None, False]"
 
 
+def test_the_main_area_is_drawn_in_from_inside_another_container() -> None:
+    at = run("""
+with st.sidebar:
+    with private.main_area():
+        st.write("in the main area")
+    st.write("in the sidebar")
+""")
+    assert [element.value for element in at.main.markdown] == ["in the main area"]
+    assert [element.value for element in at.sidebar.markdown] == ["in the sidebar"]
+
+
 def test_what_is_remembered_on_the_context_is_recalled() -> None:
     at = run("private.remember(private.context(), 7); st.write(str(private.recall(private.context())))")
     assert at.markdown[0].value == "7"

@@ -120,7 +120,8 @@ def test_the_only_org_is_chosen_by_itself_and_no_other_can_be_wished_for() -> No
     at = app("many_orgs", "gus@globex.com")
     assert "Invoices of Globex" in texts(at)
     at.query_params["org"] = "acme"
-    assert "Invoices of Globex" in texts(at.run())
+    assert "Invoices of" not in texts(at.run())
+    assert [notice.value for notice in at.warning] == ["This link is for an organization you are not a member of\\."]
 
 
 def test_who_has_no_org_reads_that_there() -> None:

@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import streamlit as st
 from streamlit.runtime.scriptrunner import ScriptRunContext, get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_run_context import in_cached_function as _in_cached_function
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from streamlit.delta_generator import DeltaGenerator
 
 _OURS: Final = "_stguard_run"
 """Attribute of the script run context that holds what stguard worked out in this run."""
@@ -99,6 +102,14 @@ def asked_page(ctx: ScriptRunContext) -> str:
     if manager.intended_page_script_hash:
         return ""
     return manager.intended_page_name or ""
+
+
+def main_area() -> DeltaGenerator:
+    """Return the app's main area, to draw there whatever container the script is in.
+
+    STREAMLIT 1.57 to 1.67: `st._main`; as the innermost `with`, it is where `st.write` draws.
+    """
+    return st._main
 
 
 # --- who calls, who wraps --------------------------------------------------------------------------------------------
