@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast,
 import streamlit as st
 
 from stguard.app import private, screens
-from stguard.app.place import demanding
+from stguard.app.place import demanding, in_steps
 from stguard.app.rules import Names, Part, rule_from
 from stguard.app.settings import known_settings
 from stguard.app.standing import Standing, refused, standing
@@ -23,7 +23,7 @@ from stguard.errors import AccessDenied, ConfigurationError, PolicyFileError, qu
 from stguard.model import PAGE_ACTION, AllOf, Decision, Rule, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,9 +80,10 @@ def requires(  # noqa: PLR0913  one keyword for each thing that can be demanded
 ) -> Callable[[Callable[P, R]], Callable[P, R | None]]:
     """Decorate a function so that it runs only for who may, decided anew at each call.
 
-    For functions, methods, async functions, generators, page functions (the menu then obeys the same rule), callbacks,
-    and functions under `st.fragment`, `st.dialog` (guard below) or on `st.cache_data`, `st.cache_resource` (guard
-    above). Several keywords must all hold; of a list of names any is enough, as in the policy file.
+    For functions, methods, async functions, generators, plain or async, page functions (the menu then obeys the same
+    rule), callbacks, and functions under `st.fragment`, `st.dialog` (guard below) or on `st.cache_data`,
+    `st.cache_resource` (guard above). Several keywords must all hold; of a list of names any is enough, as in the
+    policy file.
 
     Args:
         action: a permission, or `signed_in`.
@@ -150,9 +151,12 @@ def _wrap(function: Callable[P, R], rule: Rule, *, on_deny: OnDeny) -> Callable[
             # A generator's body runs when it is iterated, so that is when the question is asked.
             if not _admit(rule, on_deny=on_deny, caller=private.caller()):
                 return None
-            return (yield from function(*args, **kwargs))
+            return (yield from in_steps(function(*args, **kwargs), rule))
 
         return cast("Callable[P, R]", guarded_generator)
+
+    if inspect.isasyncgenfunction(function):
+        return cast("Callable[P, R]", _wrap_async_generator(function, rule, on_deny=on_deny))
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R | None:
@@ -160,6 +164,37 @@ def _wrap(function: Callable[P, R], rule: Rule, *, on_deny: OnDeny) -> Callable[
             return None
         with demanding(rule):
             return function(*args, **kwargs)
+
+    return guarded
+
+
+def _wrap_async_generator(
+    function: Callable[P, AsyncGenerator[Any, Any]], rule: Rule, *, on_deny: OnDeny
+) -> Callable[P, AsyncGenerator[Any, Any]]:
+    """Do what `in_steps` does for a generator; nothing like `yield from` hands an async one on."""
+
+    @functools.wraps(function)
+    async def guarded(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[Any, Any]:
+        if not _admit(rule, on_deny=on_deny, caller=private.caller()):
+            return
+        body = function(*args, **kwargs)
+        step: Awaitable[Any] = body.__anext__()
+        while True:
+            try:
+                with demanding(rule):
+                    value = await step
+            except StopAsyncIteration:
+                return
+            try:
+                sent = yield value
+            except GeneratorExit:
+                with demanding(rule):
+                    await body.aclose()
+                raise
+            except BaseException as thrown:  # noqa: BLE001  the generator decides about it
+                step = body.athrow(thrown)
+            else:
+                step = body.asend(sent)
 
     return guarded
 
@@ -349,8 +384,6 @@ def _reject_unguardable(function: object) -> None:
         raise ConfigurationError(f"@sg.requires stands above @{kind}; put @{kind} above and @sg.requires below it")
     if inspect.isclass(function):
         raise ConfigurationError("@sg.requires guards functions, got a class; put it on the methods")
-    if inspect.isasyncgenfunction(function):
-        raise ConfigurationError("@sg.requires can't guard an async generator; guard the function that iterates it")
     if not callable(function):
         raise ConfigurationError(f"@sg.requires guards functions, got {quote(type(function).__name__)}")
 

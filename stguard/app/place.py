@@ -5,15 +5,18 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from stguard.app import private
 from stguard.model import AllOf, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from stguard.app.private import ScriptRunContext
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,30 @@ def demanding(rule: Rule) -> Generator[None]:
     finally:
         _place.reset(token)
         _tell_threads(here)
+
+
+def in_steps(body: Generator[Any, Any, R], rule: Rule) -> Generator[Any, Any, R]:
+    """Run a generator as `yield from` does, with each of its steps `demanding` a rule.
+
+    Between two steps the code that iterates runs, which the rule doesn't guard.
+    """
+    step: Callable[[], Any] = body.__next__
+    while True:
+        try:
+            with demanding(rule):
+                value = step()
+        except StopIteration as end:
+            return cast("R", end.value)
+        try:
+            sent = yield value
+        except GeneratorExit:
+            with demanding(rule):
+                body.close()
+            raise
+        except BaseException as thrown:  # noqa: BLE001  the generator decides about it, as in `yield from`
+            step = partial(body.throw, thrown)
+        else:
+            step = partial(body.send, sent)
 
 
 def _tell_threads(place: Place) -> None:

@@ -134,6 +134,81 @@ def test_generators_are_asked_about_when_they_are_iterated(desk: Any) -> None:
     assert desk.run("vera").markdown[0].value == "[]"
 
 
+def test_async_generators_are_asked_about_when_they_are_iterated(desk: Any) -> None:
+    desk.main("""
+        import asyncio
+        @sg.requires("report:export", on_deny="hide")
+        async def rows():
+            yield "row"
+        async def read(): return [row async for row in rows()]
+        st.write(str(asyncio.run(read())))
+    """)
+    assert desk.run("ann").markdown[0].value == "['row']"
+    assert desk.run("vera").markdown[0].value == "[]"
+
+
+def test_a_guarded_generator_takes_what_is_sent_and_thrown_into_it_and_returns_and_closes(desk: Any) -> None:
+    desk.main("""
+        @sg.requires("report:export")
+        def talk(said):
+            try:
+                while True:
+                    try:
+                        said.append((yield len(said)))
+                    except KeyError as error:
+                        said.append(error.args[0])
+                    if said[-1] == "end":
+                        return "done"
+            finally:
+                said.append("closed")
+        def whole(said):
+            return (yield from talk(said))
+        said = []
+        talker = whole(said)
+        said.append(next(talker))
+        said.append(talker.send("sent"))
+        said.append(talker.throw(KeyError("thrown")))
+        try:
+            talker.send("end")
+        except StopIteration as end:
+            said.append(end.value)
+        st.write(str(said))
+        said = []
+        talker = talk(said)
+        next(talker)
+        talker.close()
+        st.write(str(said))
+    """)
+    first, second = (element.value for element in desk.run("ann").markdown)
+    assert first == "[0, 'sent', 2, 'thrown', 4, 'end', 'closed', 'done']"
+    assert second == "['closed']"
+
+
+def test_a_guarded_async_generator_takes_what_is_sent_and_thrown_into_it_and_closes(desk: Any) -> None:
+    desk.main("""
+        import asyncio
+        @sg.requires("report:export")
+        async def talk(said):
+            try:
+                while True:
+                    try:
+                        said.append((yield len(said)))
+                    except KeyError as error:
+                        said.append(error.args[0])
+            finally:
+                said.append("closed")
+        async def whole(said):
+            talker = talk(said)
+            said.append(await anext(talker))
+            said.append(await talker.asend("sent"))
+            said.append(await talker.athrow(KeyError("thrown")))
+            await talker.aclose()
+            return said
+        st.write(str(asyncio.run(whole([]))))
+    """)
+    assert desk.run("ann").markdown[0].value == "[0, 'sent', 2, 'thrown', 4, 'closed']"
+
+
 # --- callbacks
 
 
@@ -405,14 +480,6 @@ def test_what_would_guard_nothing_is_an_error(make: Any, message: str) -> None:
     with pytest.raises(sg.ConfigurationError) as caught:
         make()
     assert message in str(caught.value)
-
-
-def test_an_async_generator_is_refused() -> None:
-    async def rows() -> Any:
-        yield 1
-
-    with pytest.raises(sg.ConfigurationError, match="async generator"):
-        sg.requires("a:b")(rows)
 
 
 def test_the_keywords_become_the_rule_type_of_the_policy() -> None:

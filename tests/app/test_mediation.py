@@ -166,6 +166,52 @@ def test_what_requires_guards_inside_a_page_is_asked_about_too(desk: Desk) -> No
     assert count(at.button[0].click().run()) == 0
 
 
+IN_STEPS = """
+    import asyncio
+    def pressed(): st.session_state.pressed = 1
+    @sg.requires("{guard}")
+    def buttons():
+        yield st.button("First", on_click=pressed)
+        yield st.button("Second", on_click=pressed)
+        return st.button("Last", on_click=pressed)
+    @sg.requires("{guard}")
+    async def awaited():
+        yield st.button("Awaited", on_click=pressed)
+        yield st.button("Awaited, too", on_click=pressed)
+    async def draw():
+        async for _ in awaited(): pass
+    def reports():
+        for _ in buttons(): pass
+        asyncio.run(draw())
+    sg.navigation([st.Page(reports)]).run()
+"""
+
+
+@pytest.mark.parametrize("label", ["First", "Second", "Last", "Awaited", "Awaited, too"])
+@pytest.mark.parametrize(("guard", "runs"), [("report:view", 1), ("report:export", 0)])
+def test_what_a_guarded_generator_registers_is_asked_about_with_its_rule(
+    desk: Desk, label: str, guard: str, runs: int
+) -> None:
+    at = desk.main(IN_STEPS.format(guard=guard)).run("ann")
+    policy = (desk.folder / "policy.yaml").read_text(encoding="utf-8")
+    desk.policy(policy.replace("role: analyst, email", "role: viewer, email"))
+    assert count(next(button for button in at.button if button.label == label).click().run()) == runs
+
+
+def test_between_the_steps_of_a_guarded_generator_its_rule_does_not_hold(desk: Desk) -> None:
+    at = desk.main("""
+        def pressed(): st.session_state.pressed = 1
+        @sg.requires("report:export")
+        def rows(): yield from range(2)
+        def reports():
+            for number in rows(): st.button(f"{number}", on_click=pressed)
+        sg.navigation([st.Page(reports)]).run()
+    """).run("ann")
+    policy = (desk.folder / "policy.yaml").read_text(encoding="utf-8")
+    desk.policy(policy.replace("role: analyst, email", "role: viewer, email"))
+    assert count(at.button[0].click().run()) == 1
+
+
 def test_a_thread_of_the_authors_registers_with_the_rule_of_its_page(desk: Desk) -> None:
     at = desk.main("""
         import threading
