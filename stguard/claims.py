@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, assert_never
 
 from stguard import naming
 from stguard.errors import quote
-from stguard.model import EVERY_ORG, ClaimPath, Claims, Identity, Membership, Subject
+from stguard.model import EMPTY, EVERY_ORG, ClaimPath, Claims, Identity, Membership, Subject
 from stguard.providers import BY_NAME, NONE, Pairs, Provider, by_issuer
 
 NOTES_LIMIT: Final = 50
@@ -55,6 +55,9 @@ class Values(NamedTuple):
 
 
 NOTHING: Final = Values(frozenset())
+
+ADDED: Final = ("roles", "groups", "memberships")
+"""The facts that an identity source adds."""
 
 
 def signed_in(claims: object) -> bool:
@@ -178,7 +181,7 @@ def _shape(value: object, where: ClaimPath, *, what: str, text_is_a_list: bool) 
     )
 
 
-def subject_from(
+def subject_from(  # noqa: PLR0913  one keyword for each thing that an identity source adds
     claims: object,
     *,
     identity: Identity,
@@ -186,6 +189,9 @@ def subject_from(
     roles: Iterable[str] | None = (),
     groups: Iterable[str] | None = (),
     memberships: Iterable[Membership | Mapping[str, Any]] | None = (),
+    unknown: Mapping[str, str] = EMPTY,
+    active_org: str | None = None,
+    impersonator: str | None = None,
 ) -> Subject | None:
     """Make the subject that claims and an identity source stand for.
 
@@ -196,6 +202,9 @@ def subject_from(
         roles: role names an identity source adds, without an org; None when it could not say.
         groups: group names it adds; None when it could not say.
         memberships: memberships it adds; None when it could not say.
+        unknown: which of `roles`, `groups`, `memberships` it could not say in full, and why; what it gave counts.
+        active_org: the org it says is active, by its id there; None for none.
+        impersonator: id of whoever acts as this person; None for nobody.
 
     Returns:
         The subject, or None for nobody: no claims, not signed in, or a token that `identity.accept` refuses.
@@ -206,10 +215,13 @@ def subject_from(
     if rejection(claims, identity) is not None:
         return None
     reading = _Reading(claims, identity=identity, vocabulary=vocabulary)
+    reading.read_doubts(unknown)
     reading.read_person()
     reading.read_groups(groups)
     reading.read_roles(roles)
     reading.read_memberships(memberships)
+    reading.active_org = reading.own_org(active_org)
+    reading.impersonator = _text(impersonator)
     return reading.subject()
 
 
@@ -228,6 +240,8 @@ class _Reading:
         self.groups: frozenset[str] = frozenset()
         self.roles: frozenset[str] = frozenset()
         self.members: dict[str, Membership] = {}
+        self.active_org: str | None = None
+        self.impersonator: str | None = None
 
     def subject(self) -> Subject:
         return Subject(
@@ -241,8 +255,20 @@ class _Reading:
             memberships=self.members,
             claims=self.claims,
             unknown=self.unknown,
+            active_org=self.active_org,
+            impersonator=self.impersonator,
             notes=tuple(self.notes[:NOTES_LIMIT]),
         )
+
+    # --- what an identity source could not say
+
+    def read_doubts(self, unknown: object) -> None:
+        """Take over why facts are unknown. Read first: the reason of the source that failed is the one to tell."""
+        doubts = unknown if isinstance(unknown, Mapping) else {None: None}
+        for fact, why in doubts.items():
+            # SECURITY: a doubt about a fact that isn't known here may mean any of them.
+            for meant in (fact,) if fact in ADDED else ADDED:
+                self._unknown(meant, _text(why) or f"the identity source could not say which {meant} there are")
 
     # --- who they are
 
@@ -376,8 +402,10 @@ class _Reading:
         if isinstance(entry, Mapping):
             org, name = entry.get("org"), entry.get("name")
             roles, permissions = entry.get("roles", ()), entry.get("permissions", ())
+            metadata = entry.get("metadata")
         elif isinstance(entry, Membership):
             org, name, roles, permissions = entry.org, entry.name, entry.roles, entry.permissions
+            metadata = entry.metadata
         else:
             org = None
         if not isinstance(org, str) or not org:
@@ -392,6 +420,7 @@ class _Reading:
             before,
             roles=tuple(sorted(self._declared_roles(held.known).union(before.roles or ()))),
             permissions=tuple(sorted(self._declared_permissions(granted.known).union(before.permissions or ()))),
+            metadata=metadata if isinstance(metadata, Mapping) and metadata else before.metadata,
         )
         self._unknown(f"roles:{org}", held.unknown)
         self._unknown(f"permissions:{org}", granted.unknown)
@@ -424,6 +453,10 @@ class _Reading:
         if before is None or before.name is None:
             self.members[ours] = replace(before, name=name) if before else Membership(org=ours, name=name)
         return ours
+
+    def own_org(self, org: object) -> str | None:
+        """Return the policy's name of an org that a source calls active; whether it may be is asked at each use."""
+        return self.identity.org_names.get(org, org) if isinstance(org, str) and org else None
 
     def _unknown(self, fact: str, why: str | None) -> None:
         if why is not None:

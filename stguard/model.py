@@ -44,12 +44,14 @@ class Membership:
         name: a name to show, or None when nobody gave one.
         roles: role names held in that org; None when the source could not say.
         permissions: permission names that the identity source itself grants there; None when it could not say.
+        metadata: what the identity source knows about the org besides, for branding; never used for a decision.
     """
 
     org: str
     name: str | None = None
     roles: tuple[str, ...] | None = ()
     permissions: tuple[str, ...] | None = ()
+    metadata: Mapping[str, Any] = field(default_factory=_empty, hash=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +62,22 @@ class Facts:
         roles: role names without an org; None when the source could not say.
         groups: group names; None when the source could not say.
         memberships: one entry for each org; None when the source could not say.
+        unknown: which of these facts are not complete, and why, in plain words without addresses or secrets: keys are
+            `roles`, `groups`, `memberships`. What is given counts, the rest is unknown.
+        blocked: the sentence for a person whose account counts as nobody (`Your account is disabled.`); None for an
+            account that counts.
+        active_org: the org the identity provider says is active, by its id there; a wish like any other, and None for
+            none.
+        impersonator: id of whoever acts as this person; None for nobody.
     """
 
     roles: tuple[str, ...] | None = ()
     groups: tuple[str, ...] | None = ()
     memberships: tuple[Membership, ...] | None = ()
+    unknown: Mapping[str, str] = field(default_factory=_empty, hash=False)
+    blocked: str | None = None
+    active_org: str | None = None
+    impersonator: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +96,8 @@ class Subject:
         claims: the raw claims, for `claim:` rules; never logged, never shown.
         unknown: which facts could not be known, and why, in plain words: keys are `email`, `groups`, `roles`,
             `memberships`, `sub`.
+        active_org: the org the identity provider says is active; a wish, verified like any other. None for none.
+        impersonator: id of whoever acts as this person, to show and to log; None for nobody.
         notes: what was ignored on the way from claims to subject, in plain words, for `stguard doctor`.
     """
 
@@ -96,6 +111,8 @@ class Subject:
     memberships: Mapping[str, Membership] = field(default_factory=_empty)
     claims: Claims = field(default_factory=_empty, repr=False)
     unknown: Mapping[str, str] = field(default_factory=_empty)
+    active_org: str | None = None
+    impersonator: str | None = None
     notes: tuple[str, ...] = ()
     views: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What the engine has already worked out for this subject, by org. Derived, dropped with the subject."""

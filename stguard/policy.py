@@ -19,6 +19,7 @@ from stguard.claims import Vocabulary, subject_from
 from stguard.errors import ConfigurationError, PolicyFileError, Problem, Severity, nearest, quote
 from stguard.model import (
     BUILT_IN_PERMISSIONS,
+    EMPTY,
     EVERY_ORG,
     PAGE_ACTION,
     AllOf,
@@ -201,6 +202,9 @@ class Policy:
         roles: Iterable[str] | None = (),
         groups: Iterable[str] | None = (),
         memberships: Iterable[Membership | Mapping[str, Any]] | None = (),
+        unknown: Mapping[str, str] = EMPTY,
+        active_org: str | None = None,
+        impersonator: str | None = None,
     ) -> Subject | None:
         """Make the subject that claims stand for.
 
@@ -209,6 +213,10 @@ class Policy:
             roles: role names an identity source adds; None when it could not say.
             groups: group names it adds; None when it could not say.
             memberships: memberships it adds; None when it could not say.
+            unknown: which of `roles`, `groups`, `memberships` it could not say in full, and why in plain words; what
+                it gave counts.
+            active_org: the org it says is active, by its id there; a wish. None for none.
+            impersonator: id of whoever acts as this person; None for nobody.
 
         Returns:
             The subject, or None for nobody signed in. Never raises for what claims or sources hold.
@@ -220,6 +228,9 @@ class Policy:
             roles=roles,
             groups=groups,
             memberships=memberships,
+            unknown=unknown,
+            active_org=active_org,
+            impersonator=impersonator,
         )
 
     def memberships(self, subject: Subject | None, *, at: datetime | float | None = None) -> tuple[Membership, ...]:
@@ -260,6 +271,7 @@ class Policy:
             name=(declared if declared != org else None) or (given.name if given else None) or declared,
             roles=tuple(self.roles[role] for role in engine.bits(view.direct)),
             permissions=given.permissions if given else (),
+            metadata=given.metadata if given else EMPTY,
         )
 
     # --- questions

@@ -24,6 +24,7 @@ FLOOR = {
     "lifetime": 1,
     "appsource": 1,
     "store": 2,
+    "sources": 2,
     "testing": 3,
     "app": 4,
     "cli": 4,

@@ -31,6 +31,12 @@ UNAVAILABLE: Final = "Not available right now."
 
 NOT_ALLOWED: Final = "You don't have access to this."
 
+NOT_CHECKED: Final = "Not available right now: it could not be checked what you may do. Please try again in a moment."
+"""What a refusal says while an identity source can't be asked. Why it can't stands in the decision and in the log."""
+
+_NOT_KNOWN: Final = frozenset({Reason.UNKNOWN, Reason.NO_ORG, Reason.NOT_A_MEMBER})
+"""The refusals that a fact from an identity source could have turned."""
+
 _SENTENCES: Final = {
     Reason.NOT_SIGNED_IN: "Please sign in to continue.",
     Reason.NO_ORG: "Choose an organization to continue.",
@@ -93,8 +99,8 @@ def login_page(title: str = "Sign in", *, text: str | None = None) -> None:
         text: a sentence below it; None for the usual one.
     """
     asked = standing_or_none()
-    if asked is not None and asked.over:
-        text = "Your sign-in has ended. Please sign in again."
+    if asked is not None and asked.over is not None:
+        text = asked.over
     with _card():
         st.header(title, anchor=False, text_alignment="center")
         st.caption(plain(text) if text is not None else "Use your account to continue.", text_alignment="center")
@@ -146,6 +152,8 @@ def _label(name: str, section: Mapping[str, Any]) -> str:
 
 def sentence(asked: Standing, decision: Decision) -> str:
     """Return the plain sentence for a refusal: what, never by which rule."""
+    if asked.trouble is not None and decision.reason in _NOT_KNOWN:
+        return NOT_CHECKED
     if decision.reason is Reason.NO_ORG and not asked.policy.memberships(asked.subject):
         return "You are not a member of any organization in this app."
     return _SENTENCES.get(decision.reason, NOT_ALLOWED)
@@ -264,6 +272,8 @@ def user_menu(*, container: DeltaGenerator | None = None) -> None:
         details = " · ".join(part for part in (who.email if who.name else None, _org_name(asked)) if part)
         if details:
             st.caption(plain(details))
+        if who.impersonator is not None:
+            st.warning(f"Somebody else acts as this person: {plain(who.impersonator)}")
         st.button("Log out", key="stguard_logout", on_click=st.logout, icon=":material/logout:")
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from stguard.app import private
 from stguard.errors import ConfigurationError, quote
-from stguard.model import Decision, Facts, Rule, Subject
+from stguard.model import Decision, Rule, Subject
 from stguard.policy import Policy
+from stguard.sources.answers import Answers, IdentitySource, limits_of
 from stguard.store import OnBadEdit, PolicyStore, discover
 
 if TYPE_CHECKING:
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 
     from stguard.app.private import ScriptRunContext
 
-IdentitySource = Callable[[Mapping[str, Any]], Facts]
-"""What adds to the claims: claims in, facts out; raising counts as facts that can't be known."""
+IdentityChoice = IdentitySource | Sequence[IdentitySource]
+"""One identity source, or several whose facts are joined."""
 
 Audit = Callable[[Subject | None, Decision], object]
 """What is told of each decision that was enforced, allowed or refused."""
@@ -45,7 +47,7 @@ class Settings:
         choice: the policy as `configure` was given it; None when it was discovered.
         on_bad_edit: what a bad later edit does.
         store: where the policy in force comes from; a loaded policy stands for itself.
-        identity: the identity source; None: the claims alone.
+        identity: the identity sources, with what they said; none: the claims alone.
         audit: told of each enforced decision; None: refusals are logged, nothing else.
         hooks: whether what a page registers must be asked about again when it runs.
         show_errors: whether people see an exception as it is, for development.
@@ -55,7 +57,7 @@ class Settings:
     choice: PolicyChoice | None
     on_bad_edit: OnBadEdit
     store: PolicyStore | Policy
-    identity: IdentitySource | None = None
+    identity: tuple[Answers, ...] = ()
     audit: Audit | None = None
     hooks: Hooks = "require"
     show_errors: bool = False
@@ -78,11 +80,11 @@ class Settings:
 
 _lock: Final = threading.Lock()
 _by_script: Final[dict[str, Settings]] = {}
-_served: Final[dict[str, tuple[PolicyChoice | None, IdentitySource | None]]] = {}
+_served: Final[dict[str, tuple[PolicyChoice | None, IdentityChoice | None]]] = {}
 """What a server was given for its main script; it stands where `configure` names nothing else."""
 
 
-def serve(script: str, *, policy: PolicyChoice | None, identity: IdentitySource | None) -> None:
+def serve(script: str, *, policy: PolicyChoice | None, identity: IdentityChoice | None) -> None:
     """Take what the server of a main script was given, before the script runs."""
     _served[script] = (policy, identity)
 
@@ -115,7 +117,7 @@ def known_settings(ctx: ScriptRunContext) -> Settings | None:
 
 def configure(
     policy: PolicyChoice | None = None,
-    identity: IdentitySource | None = None,
+    identity: IdentityChoice | None = None,
     on_bad_edit: OnBadEdit = "keep",
     audit: Audit | None = None,
     *,
@@ -130,7 +132,8 @@ def configure(
         policy: the policy file or folder, relative to the main script's folder; or a `PolicyStore`, or a loaded
             `Policy`. None: `$STGUARD_POLICY`, else `policies/` or `policy.yaml` beside the main script.
         identity: adds roles, groups and memberships to the claims: called with the claims, returns `Facts`. Asked
-            at most once a minute for each session; what it raises makes those facts unknown.
+            once a minute for each person, whatever the number of sessions (`stguard.sources` lists what else a source
+            can state); what it raises makes those facts unknown. Several in a list are joined.
         on_bad_edit: `keep` leaves the last good policy in force after a bad edit of its files, `deny` refuses
             everything until they are good again.
         audit: called with the subject (None: nobody signed in) and the decision, each time one was enforced.
@@ -151,9 +154,8 @@ def configure(
         raise ConfigurationError(f"policy is a path, got {quote(type(policy).__name__)}")
     if hooks not in get_args(Hooks):
         raise ConfigurationError(f"hooks is `require` or `off`, got {quote(hooks)}")
-    for name, value in (("identity", identity), ("audit", audit)):
-        if value is not None and not callable(value):
-            raise ConfigurationError(f"{name} is a function, got {quote(type(value).__name__)}")
+    if audit is not None and not callable(audit):
+        raise ConfigurationError(f"audit is a function, got {quote(type(audit).__name__)}")
     _put(
         private.script_key(ctx),
         policy=policy,
@@ -191,7 +193,7 @@ def _put(
     script: str,
     *,
     policy: PolicyChoice | None,
-    identity: IdentitySource | None,
+    identity: IdentityChoice | None,
     on_bad_edit: OnBadEdit,
     audit: Audit | None,
     hooks: Hooks,
@@ -202,23 +204,39 @@ def _put(
     identity = identity if identity is not None else served[1]
     with _lock:
         known = _by_script.get(script)
+        answers = _answers(identity, known=known.identity if known is not None else ())
         if known is not None and known.choice == policy and known.on_bad_edit == on_bad_edit:
             same = known.hooks == hooks and known.show_errors is show_errors
-            if same and known.identity is identity and known.audit is audit:
+            if same and known.identity is answers and known.audit is audit:
                 return known
-            made = replace(known, identity=identity, audit=audit, hooks=hooks, show_errors=show_errors)
+            made = replace(known, identity=answers, audit=audit, hooks=hooks, show_errors=show_errors)
         else:
             made = Settings(
                 choice=policy,
                 on_bad_edit=on_bad_edit,
                 store=_store(policy, folder=Path(script).resolve().parent, on_bad_edit=on_bad_edit),
-                identity=identity,
+                identity=answers,
                 audit=audit,
                 hooks=hooks,
                 show_errors=show_errors,
             )
         _by_script[script] = made
         return made
+
+
+def _answers(identity: IdentityChoice | None, *, known: tuple[Answers, ...]) -> tuple[Answers, ...]:
+    """Return the answers of the sources, with what is known already of those that are the same."""
+    given = () if identity is None else tuple(identity) if isinstance(identity, list | tuple) else (identity,)
+    made = tuple(_answers_of(source, known) for source in given)
+    return known if len(made) == len(known) and all(map(operator.is_, made, known)) else made
+
+
+def _answers_of(source: IdentitySource, known: tuple[Answers, ...]) -> Answers:
+    for each in known:
+        if same_callable(each.source, source) and each.limits == limits_of(source):
+            each.source = source  # a rerun made it anew; the old one holds on to what the last run left
+            return each
+    return Answers(source)
 
 
 def _store(policy: PolicyChoice | None, *, folder: Path, on_bad_edit: OnBadEdit) -> PolicyStore | Policy:

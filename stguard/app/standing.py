@@ -7,7 +7,9 @@ claims, facts and policy are the same. The policy in force is asked for at each 
 from __future__ import annotations
 
 import logging
+import operator
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -16,27 +18,23 @@ import streamlit as st
 
 from stguard import lifetime
 from stguard.app import logins, private, wishes
-from stguard.app.settings import IdentitySource, Settings, same_callable, settings_of
+from stguard.app.settings import Settings, settings_of
 from stguard.errors import ConfigurationError, StguardError, quote
-from stguard.model import Claims, Decision, Facts, PermissionIs, Reason, Rule, Subject
+from stguard.model import EMPTY, Claims, Decision, Facts, PermissionIs, Reason, Rule, Subject
+from stguard.sources.answers import BLOCKED, Answer, Answers, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from stguard.app.private import ScriptRunContext
     from stguard.policy import Policy
 
-FACTS_LIVE: Final = 60.0
-"""Seconds for which what an identity source said counts."""
-
-FAILURE_LIVES: Final = 10.0
-"""Seconds before an identity source that failed is asked again."""
 
 MEMO_KEY: Final = "_stguard"
 """Key in the session state under which stguard keeps what it worked out."""
 
-UNKNOWABLE: Final = Facts(roles=None, groups=None, memberships=None)
-"""What an identity source that failed has said."""
+ENDED: Final = "Your sign-in has ended. Please sign in again."
+"""What the sign-in page says to who was signed in for too long."""
 
 NO_SIGN_IN: Final = (
     "sign-in is not configured: `st.user` has no `is_logged_in`; "
@@ -48,24 +46,30 @@ _DECISIONS: Final = logging.getLogger("stguard.decision")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Told:
-    """What an identity source said about some claims, and when."""
+class _Asked:
+    """Whom the identity sources are asked about: with each, the claims it gets and the key they have there."""
 
     claims: Claims
-    source: IdentitySource
-    at: float
-    facts: Facts
+    sources: tuple[Answers, ...]
+    about: tuple[tuple[Claims, Hashable | None], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Known:
-    """The subject made of some claims and facts under one policy."""
+    """The subject made of some claims and answers under one policy.
+
+    Attributes:
+        blocked: why the account counts as nobody, for the person; None when it doesn't.
+        trouble: why a source could not be asked, in plain words; None when none failed.
+    """
 
     claims: Claims
     policy: Policy
-    facts: Facts
+    answers: tuple[Answer, ...]
     subject: Subject | None
     ends_at: float
+    blocked: str | None = None
+    trouble: str | None = None
 
 
 class Memo:
@@ -74,12 +78,13 @@ class Memo:
     Parallel fragments share it: what belongs together is one value, replaced at once.
     """
 
-    __slots__ = ("known", "navigates", "news", "notices", "pages", "problem", "told", "wishes")
+    __slots__ = ("asked", "known", "navigates", "news", "notices", "pages", "problem", "tokens", "wishes")
 
     def __init__(self) -> None:
         """Start with nothing known."""
         self.known: _Known | None = None
-        self.told: _Told | None = None
+        self.asked: _Asked | None = None
+        self.tokens: Mapping[str, object] = EMPTY
         self.pages: dict[str, tuple[str | None, Rule | None]] = {}
         self.notices: list[str] = []
         self.news: list[str] = []
@@ -112,7 +117,9 @@ class Standing:
         policy: the policy in force now.
         subject: who asks; None when nobody is signed in.
         memo: what the session remembers.
-        over: whether somebody was signed in whose login no longer counts; then there is no subject.
+        over: a sentence for who is signed in and counts as nobody (the login has ended, the account is blocked): why;
+            None when they count.
+        trouble: why an identity source could not be asked, in plain words; None when none failed.
         claims: the claims of who is signed in; None for nobody.
     """
 
@@ -121,7 +128,8 @@ class Standing:
     policy: Policy
     subject: Subject | None
     memo: Memo
-    over: bool = False
+    over: str | None = None
+    trouble: str | None = None
     claims: Claims | None = None
 
     @property
@@ -179,7 +187,7 @@ class Standing:
             _DECISIONS.info(
                 "refused %s to %s: %s, rule %s, org %s, policy %s",
                 quote(decision.action),
-                quote(self.subject.id if self.subject is not None else "nobody signed in"),
+                self._named(),
                 decision.reason.value,
                 quote(decision.rule),
                 quote(decision.org),
@@ -190,6 +198,12 @@ class Standing:
                 self.settings.audit(self.subject, decision)
             except Exception:  # noqa: BLE001  the decision stands: an audit can neither open nor close anything
                 _LOG.exception("the audit function failed")
+
+    def _named(self) -> str:
+        who = self.subject
+        if who is None:
+            return quote("nobody signed in")
+        return quote(who.id) + (f" (as whom {quote(who.impersonator)} acts)" if who.impersonator is not None else "")
 
 
 def _guarded(decide: Callable[[], Decision], *, action: str) -> Decision:
@@ -243,11 +257,12 @@ def standing() -> Standing:
     run = _run(ctx)
     known = _known(run.claims, settings, policy, run.memo)
     if known is None or known.subject is None:
-        return Standing(ctx, settings, policy, None, run.memo, claims=run.claims)
+        over = known.blocked if known is not None else None
+        return Standing(ctx, settings, policy, None, run.memo, over=over, claims=run.claims)
     acts = private.in_callback(ctx) or not private.in_fragment_run(ctx)
-    over = logins.over(policy, known.subject, ends_at=known.ends_at, acts=acts)
-    subject = None if over else known.subject
-    return Standing(ctx, settings, policy, subject, run.memo, over=over, claims=run.claims)
+    if logins.over(policy, known.subject, ends_at=known.ends_at, acts=acts):
+        return Standing(ctx, settings, policy, None, run.memo, over=ENDED, claims=run.claims)
+    return Standing(ctx, settings, policy, known.subject, run.memo, trouble=known.trouble, claims=run.claims)
 
 
 def subject_of(claims: Claims, settings: Settings, policy: Policy, memo: Memo) -> Subject | None:
@@ -257,6 +272,21 @@ def subject_of(claims: Claims, settings: Settings, policy: Policy, memo: Memo) -
         return None
     over = logins.over(policy, known.subject, ends_at=known.ends_at, acts=False)
     return None if over else known.subject
+
+
+def subject_with(claims: Claims | None, facts: Facts, policy: Policy) -> Subject | None:
+    """Return who claims stand for with what identity sources said; None for nobody, and for a blocked account."""
+    if facts.blocked is not None:
+        return None
+    return policy.subject(
+        claims,
+        roles=facts.roles,
+        groups=facts.groups,
+        memberships=facts.memberships,
+        unknown=facts.unknown,
+        active_org=facts.active_org,
+        impersonator=facts.impersonator,
+    )
 
 
 def standing_or_none() -> Standing | None:
@@ -298,36 +328,58 @@ def _run(ctx: ScriptRunContext) -> _Run:
     run = private.recall(ctx)
     # `st.logout` empties the user in the middle of a run.
     if not isinstance(run, _Run) or run.token is not token or run.user != live:
-        run = _Run(token, dict(live), _read_user(), session_memo())
-        wishes.read_address(run.memo.wishes)
+        memo = session_memo()
+        claims, memo.tokens = _read_user()
+        run = _Run(token, dict(live), claims, memo)
+        wishes.read_address(memo.wishes)
         private.remember(ctx, run)
     return run
 
 
-def _read_user() -> Claims | None:
+def _read_user() -> tuple[Claims | None, Mapping[str, object]]:
+    """Return the claims of who is signed in, None for nobody; and their tokens, for sources that need them."""
     user = st.user.to_dict()
     if "is_logged_in" not in user:
         raise ConfigurationError(NO_SIGN_IN)
     if user["is_logged_in"] is not True:
-        return None
-    return {name: value for name, value in user.items() if name != "tokens"}
+        return None, EMPTY
+    tokens = user.pop("tokens", None)
+    return user, dict(tokens) if isinstance(tokens, Mapping) else EMPTY
 
 
 def _known(claims: Claims | None, settings: Settings, policy: Policy, memo: Memo) -> _Known | None:
     if claims is None:
         return None
-    facts = _facts(claims, settings, memo)
+    answers = _answers(claims, settings, memo)
     known = memo.known
-    if known is not None and known.policy is policy and known.facts is facts and _same_claims(known.claims, claims):
+    if (
+        known is not None
+        and known.policy is policy
+        and len(known.answers) == len(answers)
+        and all(map(operator.is_, known.answers, answers))
+        and _same_claims(known.claims, claims)
+    ):
         return known
+    facts = joined(answers) if answers else _NOTHING_ADDED
     try:
-        subject = policy.subject(claims, roles=facts.roles, groups=facts.groups, memberships=facts.memberships)
+        subject = subject_with(claims, facts, policy)
     except Exception:  # noqa: BLE001  claims of a shape nobody thought of must not open anything
         _LOG.exception("claims could not be read; they count as nobody")
         return None
-    ends_at = inf if subject is None else lifetime.ends_at(policy, subject)
-    memo.known = _Known(claims, policy, facts, subject, ends_at)
+    memo.known = _Known(
+        claims,
+        policy,
+        answers,
+        subject,
+        inf if subject is None else lifetime.ends_at(policy, subject),
+        blocked=_sentence(facts.blocked),
+        trouble=next((answer.failure for answer in answers if answer.failure is not None), None),
+    )
     return memo.known
+
+
+def _sentence(blocked: object) -> str | None:
+    return blocked if blocked is None or (isinstance(blocked, str) and blocked) else BLOCKED
 
 
 def _same_claims(one: Claims, other: Claims) -> bool:
@@ -335,30 +387,17 @@ def _same_claims(one: Claims, other: Claims) -> bool:
     return one is other or (one == other and repr(one) == repr(other))
 
 
-def _facts(claims: Claims, settings: Settings, memo: Memo) -> Facts:
-    source = settings.identity
-    if source is None:
-        return _NOTHING_ADDED
-    now, told = time.monotonic(), memo.told
-    if told is not None and told.claims == claims and same_callable(told.source, source):
-        lives = FAILURE_LIVES if told.facts is UNKNOWABLE else FACTS_LIVE
-        if now - told.at < lives:
-            return told.facts
-    memo.told = _Told(claims, source, now, _ask(source, claims))
-    return memo.told.facts
-
-
-def _ask(source: IdentitySource, claims: Claims) -> Facts:
-    try:
-        facts: object = source(claims)
-    except Exception as error:  # noqa: BLE001  whatever it is, the facts are unknown, and unknown never allows
-        # Neither the message nor the traceback: both may hold claims or tokens.
-        _LOG.error("the identity source failed (%s); its facts count as unknown", type(error).__name__)
-        return UNKNOWABLE
-    if not isinstance(facts, Facts):
-        _LOG.error("the identity source returned %s instead of Facts; its facts count as unknown", type(facts).__name__)
-        return UNKNOWABLE
-    return facts
+def _answers(claims: Claims, settings: Settings, memo: Memo) -> tuple[Answer, ...]:
+    """Return what each identity source says about somebody now."""
+    sources = settings.identity
+    if not sources:
+        return ()
+    asked = memo.asked
+    if asked is None or asked.claims is not claims or asked.sources is not sources:
+        given = [{**claims, "tokens": memo.tokens} if each.needs_tokens else claims for each in sources]
+        about = tuple((whom, each.key(whom)) for each, whom in zip(sources, given, strict=True))
+        asked = memo.asked = _Asked(claims, sources, about)
+    return tuple(each.get(whom, key=key) for each, (whom, key) in zip(sources, asked.about, strict=True))
 
 
 _NOTHING_ADDED: Final = Facts()

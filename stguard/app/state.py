@@ -136,7 +136,7 @@ def _forget_person(asked: Standing) -> None:
     address = asked.memo.wishes.address  # it was asked for by whoever was here before
     asked.memo.wishes = Wishes(address=address)
     if asked.subject is None:
-        asked.memo.known = asked.memo.told = None
+        asked.memo.known = asked.memo.asked = None
 
 
 def _values() -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Which org a person wants to work in. A wish grants nothing: whoever reads it verifies it against the memberships.
 
 From strong to weak: what was asked for last in this session (the selector, `st.session_state["stguard_org"]`, `?org=`
-in the address), what this login chose last in any tab, and the only org there is. The weaker ones count when a session
-begins; what it began with is then its own, so that two tabs keep two orgs.
+in the address), what this login chose last in any tab, the org that the identity provider calls active, and the only
+org there is. The weaker ones count when a session begins; what it began with is then its own, so that two tabs keep two
+orgs.
 """
 
 from __future__ import annotations
@@ -115,6 +116,8 @@ def _weak(policy: Policy, subject: Subject, *, script: str, begins: bool) -> Ite
     chosen = _chosen_by(subject, script=script) if begins else None
     if chosen is not None:
         yield chosen
+    if subject.active_org is not None:
+        yield subject.active_org
     mine = policy.memberships(subject)
     if len(mine) == 1:
         yield mine[0].org

@@ -573,7 +573,7 @@ def test_what_the_app_was_given_stands_where_the_script_names_nothing_else(tmp_p
     settings.serve(script, policy=given, identity=identity)
     found = settings.settings_at(script)
     assert found.policy() is given
-    assert found.identity is identity
+    assert [each.source for each in found.identity] == [identity]
     settings.serve(script, policy=other, identity=None)
     assert settings.settings_at(script) is found  # a server is given its settings once
 

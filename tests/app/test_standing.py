@@ -236,17 +236,149 @@ def test_what_the_session_remembers_can_be_pickled() -> None:
     assert pickle.loads(pickle.dumps(memo)).notices == []  # noqa: S301  our own
 
 
-def test_tokens_reach_neither_the_subject_nor_the_identity_source(desk: Any, claims: Any) -> None:
+def test_tokens_reach_only_the_identity_source_that_needs_them(desk: Any, claims: Any, calls: Any) -> None:
     desk.main("""
-        def source(claims):
-            st.session_state.seen = sorted(claims)
+        import calls
+        def plain(claims):
+            calls.MADE.append(claims.get("tokens"))
             return sg.Facts()
-        sg.configure(identity=source)
+        def needy(claims):
+            calls.MADE.append(claims.get("tokens"))
+            return sg.Facts()
+        needy.needs_tokens = True
+        sg.configure(identity=[plain, needy])
         st.write(str("tokens" in sg.subject().claims))
     """)
     at = desk.run({**claims("vera"), "tokens": {"access": "s3cret"}})
     assert at.markdown[0].value == "False"
-    assert "tokens" not in at.session_state["seen"]
+    assert calls.MADE == [None, {"access": "s3cret"}]
+
+
+def test_a_hundred_sessions_of_one_person_ask_the_source_once(desk: Any, calls: Any) -> None:
+    desk.main(SOURCE.format(body='return sg.Facts(roles=("admin",))'))
+    for at in [desk.run("vera") for _ in range(20)]:
+        assert at.run().markdown[0].value == "[True, True]"
+    assert calls.MADE == ["vera"]
+
+
+def test_a_new_login_of_the_same_person_asks_nothing_new(desk: Any, calls: Any, claims: Any) -> None:
+    desk.main(SOURCE.format(body='return sg.Facts(roles=("admin",))'))
+    for moment in (1, 2):
+        desk.run({**claims("vera"), "iat": moment, "exp": moment + 9, "nonce": f"n{moment}"})
+    assert calls.MADE == ["vera"]
+
+
+CLICKS = """
+    import calls
+    def source(claims):
+        calls.MADE.append(claims["sub"])
+        return sg.Facts(roles=calls.ROLES)
+    sg.configure(identity=source)
+    def pay():
+        calls.PAID.append(1)
+    def desk():
+        st.title("desk")
+        st.button("Pay", on_click=pay)
+    sg.navigation([st.Page(desk, url_path="settings")]).run()
+"""
+
+
+def test_a_session_that_sat_idle_is_asked_about_when_it_clicks(
+    desk: Any, calls: Any, shown: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    calls.ROLES, calls.PAID = ("admin",), []
+    at = desk.main(CLICKS).run("vera")
+    at.button[0].click().run()
+    assert calls.PAID == [1]
+    calls.ROLES = ()
+    now[0] += 59.9
+    at.button[0].click().run()
+    assert calls.PAID == [1, 1]  # what was said counts for its lifetime
+    now[0] += 0.2
+    button = at.button[0]
+    button.click().run()
+    assert calls.PAID == [1, 1]
+    assert "desk" not in shown(at)
+
+
+def test_a_blocked_account_is_nobody_and_reads_why(desk: Any, calls: Any, shown: Any) -> None:
+    desk.main("""
+        import calls
+        def source(claims):
+            return sg.Facts(roles=("admin",), blocked=calls.WHY)
+        sg.configure(identity=source)
+        def settings(): st.title("settings content")
+        sg.navigation([settings]).run()
+        st.write(str(sg.subject()))
+    """)
+    calls.WHY = "Your account is disabled."
+    text = shown(desk.run("vera"))
+    assert "Your account is disabled" in text
+    assert "None" in text
+    assert "settings content" not in text
+
+
+def test_while_a_source_cannot_be_asked_the_refusal_says_so(desk: Any, shown: Any) -> None:
+    desk.main("""
+        def source(claims):
+            raise sg.IdentityError("the identity API did not answer (429)")
+        sg.configure(identity=source)
+        def settings(): st.title("settings content")
+        sg.navigation([settings]).run()
+        st.write(str(sg.explain(role="admin").missing))
+    """)
+    text = shown(desk.run("vera"))
+    assert "Not available right now" in text
+    assert "settings content" not in text
+    assert "the identity API did not answer (429)" in text  # in the decision, which the author's code shows here
+
+
+def test_a_setting_of_a_source_that_is_wrong_opens_nothing_and_is_loud(
+    desk: Any, shown: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.main("""
+        def source(claims):
+            raise sg.ConfigurationError("the API key is refused")
+        sg.configure(identity=source)
+        def settings(): st.title("settings content")
+        sg.navigation([settings]).run()
+    """)
+    text = shown(desk.run("vera"))
+    assert "Not available right now" in text
+    assert "settings content" not in text
+    assert "API key" not in text
+    assert any(r.levelname == "ERROR" and "the API key is refused" in r.getMessage() for r in caplog.records)
+
+
+def test_the_org_that_the_provider_calls_active_is_a_wish_like_any_other(orgs: Any) -> None:
+    orgs.main("""
+        def source(claims):
+            return sg.Facts(active_org=claims["active"])
+        sg.configure(identity=source)
+        st.write(str(sg.org() and sg.org().org))
+    """)
+    ann = {"iss": "https://idp.example", "sub": "ann", "email": "ann@acme.com", "email_verified": True}
+    assert orgs.run({**ann, "active": "globex"}).markdown[0].value == "globex"
+    assert orgs.run({**ann, "active": "initech"}).markdown[0].value == "None"
+    at = orgs.app({**ann, "active": "globex"})
+    at.query_params["org"] = "acme"
+    assert at.run().markdown[0].value == "acme"
+
+
+def test_who_acts_for_somebody_is_shown_and_logged(desk: Any, shown: Any, caplog: pytest.LogCaptureFixture) -> None:
+    desk.main("""
+        def source(claims):
+            return sg.Facts(impersonator="support-7")
+        sg.configure(identity=source)
+        sg.user_menu()
+        sg.authorize(role="admin")
+    """)
+    with caplog.at_level(logging.INFO, logger="stguard.decision"):
+        text = shown(desk.run("vera"))
+    assert "Somebody else acts as this person: support" in text
+    assert "as whom `support-7` acts" in caplog.text
 
 
 def test_refusals_in_the_log_are_one_line(desk: Any, caplog: pytest.LogCaptureFixture, claims: Any) -> None:

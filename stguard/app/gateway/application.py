@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stguard.app.gateway.proxies import TrustedProxy
-    from stguard.app.settings import IdentitySource, PolicyChoice
+    from stguard.app.settings import IdentityChoice, PolicyChoice
 
 
 def App(  # noqa: N802  named as the class it makes
     script_path: str | Path,
     *,
     policy: PolicyChoice | None = None,
-    identity: IdentitySource | None = None,
+    identity: IdentityChoice | None = None,
     auth: None = None,
     proxy: TrustedProxy | None = None,
     origins: Sequence[str] = (),

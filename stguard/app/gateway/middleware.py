@@ -18,14 +18,17 @@ from stguard.app.gateway.places import STREAM, Place, is_plain, place_of
 from stguard.app.gateway.signouts import Signouts
 from stguard.app.gateway.stream import REFUSED, Stream
 from stguard.app.gateway.visitors import Visitor, visitor_of, without_login
+from stguard.app.standing import subject_with
 from stguard.errors import ConfigurationError, PolicyFileError
+from stguard.model import Facts
+from stguard.sources.answers import joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from stguard.app.settings import IdentitySource, PolicyChoice, Settings
+    from stguard.app.settings import IdentityChoice, PolicyChoice, Settings
     from stguard.model import Subject
     from stguard.policy import Policy
 
@@ -61,7 +64,7 @@ class Gateway:
         app: ASGIApp,
         *,
         policy: PolicyChoice | None = None,
-        identity: IdentitySource | None = None,
+        identity: IdentityChoice | None = None,
         proxy: proxies.TrustedProxy | None = None,
         origins: Sequence[str] = (),
         anonymous: bool = True,
@@ -226,9 +229,12 @@ class Gateway:
         """Decide about the app's static files: the page `static` of the policy, else whoever is signed in."""
         current = self.settings()
         policy = current.policy()
-        # What an identity source would add is unknown here, and what is unknown opens nothing.
-        added: tuple[()] | None = () if current.identity is None else None
-        subject = policy.subject(visitor.claims, roles=added, groups=added, memberships=added)
+        # Nothing waits here: what an identity source has not said to a page is unknown, and unknown opens nothing.
+        facts = Facts()
+        if visitor.claims is not None and current.identity:
+            claims = visitor.claims
+            facts = joined([each.peek(claims) for each in current.identity])
+        subject = subject_with(visitor.claims, facts, policy)
         if STATIC_PAGE not in policy.parts.pages:
             return subject is not None
         org = None

@@ -1,0 +1,458 @@
+"""What one identity source said, kept for the whole process: one call for each person and lifetime, one at a time.
+
+A source is called in a thread of its own, so that a slow one holds no page longer than its deadline. It has no script
+run there: an answer is for every session of a person, so that it can't depend on one of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import logging
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf, isfinite, nextafter
+from typing import Any, Final, NamedTuple
+
+from stguard.errors import ConfigurationError, IdentityError, StguardError, quote
+from stguard.model import Claims, Facts, Membership
+
+IdentitySource = Callable[[Mapping[str, Any]], Facts]
+"""What adds to the claims: claims in, facts out; raising counts as facts that can't be known."""
+
+FAILURE_LIVES: Final = 10.0
+"""Seconds before an identity source that failed is asked again about somebody."""
+
+KEYS_LIMIT: Final = 10_000
+"""Most people remembered for one source; who has not been asked about for longest is forgotten first."""
+
+WORKERS_LIMIT: Final = 32
+"""Most calls of one source at the same time."""
+
+OVERDUE_LIMIT: Final = 64
+"""Most calls beyond their deadline that don't count as one of those; a source should give up by itself."""
+
+LOGGED_LIMIT: Final = 64
+"""Most kinds of trouble remembered as logged."""
+
+LOG_AGAIN: Final = 60.0
+"""Seconds before the same trouble is logged again."""
+
+BLOCKED: Final = "This account can't be used here."
+"""What a person reads whose account is blocked, where the source has no usable sentence."""
+
+_FACTS: Final = ("roles", "groups", "memberships")
+
+_OF_A_LOGIN: Final = frozenset(
+    {"iat", "exp", "nbf", "auth_time", "nonce", "at_hash", "c_hash", "s_hash", "jti", "sid", "rat", "tokens"}
+)
+"""What a token holds because of the login, not of the person (OpenID Connect Core 1.0, sections 2 and 3.3.2.11)."""
+
+_LOG: Final = logging.getLogger("stguard")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """Hold what a source said, or that it could not.
+
+    Attributes:
+        facts: what counts now.
+        failure: why the source could not be asked, in plain words; None when the facts are its own, however old.
+    """
+
+    facts: Facts
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Count what happened to one source since the process began.
+
+    Attributes:
+        calls: calls of the source that were begun.
+        hits: questions answered from memory.
+        stale: questions answered by an old answer, because the source could not be asked.
+        failures: calls that failed or passed the deadline.
+    """
+
+    calls: int = 0
+    hits: int = 0
+    stale: int = 0
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Say for how long answers count, in seconds; the attributes of a source with these names."""
+
+    ttl: float = 60.0
+    stale: float = 600.0
+    deadline: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Entry:
+    """What is known about one person.
+
+    Attributes:
+        said: the last answer; None when there is none that may still count.
+        asked_at: when the call began that brought it.
+        again_at: when the source is to be asked again.
+        failed: the failure since; None when the last call was answered.
+    """
+
+    said: Answer | None
+    asked_at: float
+    again_at: float
+    failed: Answer | None = None
+
+
+class _Outcome(NamedTuple):
+    """What one call came to.
+
+    Attributes:
+        facts: what the source said; None when it failed.
+        why: why it failed, in plain words.
+        lasting: whether it won't pass by itself, so that an old answer doesn't count either.
+        logged: what only the log is told.
+    """
+
+    facts: Facts | None
+    why: str = ""
+    lasting: bool = False
+    logged: str | None = None
+
+
+class _Call:
+    """One call of the source, and who waits for it."""
+
+    __slots__ = ("answer", "begun", "claims", "done", "key", "runs", "written_off")
+
+    def __init__(self, key: Hashable, claims: Claims, *, begun: float) -> None:
+        self.key = key
+        self.claims = claims
+        self.begun = begun
+        self.answer: Answer | None = None
+        self.done = threading.Event()
+        self.runs = False
+        self.written_off = False
+
+
+class Answers:
+    """Remember what one identity source said. Shared by all sessions; safe in threads.
+
+    INVARIANT: an answer counts from the moment its call began, for `ttl`; so a change at the provider counts after that
+    time at the latest, also for a session that sat idle.
+    """
+
+    def __init__(self, source: IdentitySource, *, clock: Callable[[], float] | None = None) -> None:
+        """Take a source.
+
+        Args:
+            source: the source, with the optional attributes that `stguard.sources` lists.
+            clock: seconds that only go forward; None for `time.monotonic`.
+
+        Raises:
+            ConfigurationError: it is no function, or a limit of it is no number of seconds.
+        """
+        if not callable(source):
+            raise ConfigurationError(f"identity is a function, got {quote(type(source).__name__)}")
+        if inspect.iscoroutinefunction(source) or inspect.iscoroutinefunction(getattr(source, "__call__", None)):  # noqa: B004  asked whether it is async
+            raise ConfigurationError("an identity source is a plain function, got an async one")
+        self.source = source
+        self.limits: Final = limits_of(source)
+        self.needs_tokens: Final = getattr(source, "needs_tokens", False) is True
+        self._clock = clock if clock is not None else _monotonic
+        self._lock: Final = threading.Lock()
+        self._entries: dict[Hashable, _Entry] = {}
+        self._calls: dict[Hashable, _Call] = {}
+        self._queue: deque[_Call] = deque()
+        self._workers = 0
+        self._overdue = 0
+        self._begun = self._hits = self._stale = self._failures = 0
+        self._logged: dict[str, float] = {}
+
+    def counts(self) -> Counts:
+        """Return what happened so far."""
+        with self._lock:
+            return Counts(calls=self._begun, hits=self._hits, stale=self._stale, failures=self._failures)
+
+    def key(self, claims: Claims) -> Hashable | None:
+        """Return what tells these claims from those of others; None when the source can't tell."""
+        own = getattr(self.source, "key", None)
+        if own is None:
+            return default_key(claims)
+        try:
+            key: Hashable = own(claims)
+            hash(key)
+        except Exception as error:  # noqa: BLE001  whatever it is, nobody is asked about, and unknown never allows
+            self._log(_Outcome(None, "the identity source's `key` failed", lasting=True, logged=type(error).__name__))
+            return None
+        return key
+
+    def get(self, claims: Claims, *, key: Hashable | None = None) -> Answer:
+        """Return what the source says: from memory while that counts, else by asking; waits up to the deadline.
+
+        Args:
+            claims: whom to ask about, with `tokens` where the source needs them.
+            key: `key(claims)` when it is at hand; None to work it out.
+        """
+        key = self.key(claims) if key is None else key
+        if key is None:
+            return _UNTOLD
+        with self._lock:
+            now = self._clock()
+            known = self._remembered(key, now)
+            if known is not None:
+                self._hits += 1
+                return known
+            call, hire = self._calls.get(key), False
+            if call is None or now >= call.begun + self.limits.deadline:
+                call, hire = self._begin(key, claims, now)
+            patience = call.begun + self.limits.deadline - now
+        if hire:
+            self._hire(call)
+        if not call.done.wait(patience):
+            self._give_up(call)
+        return call.answer if call.answer is not None else _UNTOLD
+
+    def peek(self, claims: Claims) -> Answer:
+        """Return what the source said, from memory only; unknown when that no longer counts. Never waits."""
+        key = self.key(claims)
+        if key is None:
+            return _UNTOLD
+        with self._lock:
+            known = self._remembered(key, self._clock())
+        return known if known is not None else _NOT_ASKED
+
+    def forget(self, claims: Claims) -> None:
+        """Forget what was said about somebody, so that the next question asks the source."""
+        key = self.key(claims)
+        with self._lock:
+            # What is under way began before, so that it may be older than what made this necessary.
+            self._calls.pop(key, None)
+            now = nextafter(self._clock(), inf)
+            self._put(key, _Entry(None, asked_at=now, again_at=now))
+
+    # --- memory; the lock is held
+
+    def _remembered(self, key: Hashable, now: float) -> Answer | None:
+        entry = self._entries.get(key)
+        if entry is None or now >= entry.again_at or (entry.said is None and entry.failed is None):
+            return None
+        self._put(key, entry)
+        if entry.failed is None:
+            return entry.said
+        return self._in_trouble(entry, now)
+
+    def _in_trouble(self, entry: _Entry, now: float) -> Answer | None:
+        """Return what counts while the source can't be asked: the old answer up to the hard limit, then nothing."""
+        if entry.said is not None and now < entry.asked_at + self.limits.stale:
+            self._stale += 1
+            return entry.said
+        return entry.failed
+
+    def _put(self, key: Hashable, entry: _Entry) -> None:
+        self._entries.pop(key, None)  # the one asked about last stands last
+        self._entries[key] = entry
+        if len(self._entries) > KEYS_LIMIT:
+            del self._entries[next(iter(self._entries))]
+
+    # --- calls
+
+    def _begin(self, key: Hashable, claims: Claims, now: float) -> tuple[_Call, bool]:
+        """Queue a call; the lock is held. Returns it, and whether a thread must be started for it."""
+        call = _Call(key, dict(claims), begun=now)
+        self._calls[key] = call
+        self._queue.append(call)
+        self._begun += 1
+        hire = self._workers < WORKERS_LIMIT
+        if hire:
+            self._workers += 1
+        return call, hire
+
+    def _hire(self, call: _Call) -> None:
+        try:
+            threading.Thread(target=self._work, name="stguard-identity", daemon=True).start()
+        except RuntimeError:  # no more threads
+            with self._lock:
+                self._workers -= 1
+            self._settle(call, _Outcome(None, "there is no thread to ask the identity source in"))
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                while self._queue and self._queue[0].done.is_set():
+                    self._queue.popleft()  # given up before its turn came
+                if not self._queue:
+                    self._workers -= 1
+                    return
+                call = self._queue.popleft()
+                call.runs = True
+            self._settle(call, self._ask(call.claims))
+            with self._lock:
+                if call.written_off:
+                    self._overdue -= 1
+                    return
+
+    def _ask(self, claims: Claims) -> _Outcome:
+        try:
+            facts: object = self.source(claims)
+        except IdentityError as error:
+            return _Outcome(None, " ".join(str(error).split()) or "the identity source could not be asked")
+        except ConfigurationError as error:
+            return _Outcome(None, "the identity source is not set up right", lasting=True, logged=str(error))
+        # Below, neither the message nor the traceback is logged: both may hold claims or tokens.
+        except BaseException as error:  # noqa: BLE001  whatever it is, the facts are unknown, and unknown never allows
+            kind = type(error).__name__
+            if not isinstance(error, StguardError) and _is_of_the_network(error):
+                return _Outcome(None, "the identity source could not be reached", logged=kind)
+            return _Outcome(None, "the identity source failed", lasting=True, logged=kind)
+        if not isinstance(facts, Facts):
+            kind = f"{type(facts).__name__} instead of Facts"
+            return _Outcome(None, "the identity source gave no usable answer", lasting=True, logged=kind)
+        return _Outcome(facts)
+
+    def _settle(self, call: _Call, outcome: _Outcome) -> None:
+        """Take over what a call brought, and let go who waits for it."""
+        if outcome.facts is None and not call.done.is_set():
+            self._log(outcome)
+        with self._lock:
+            now, waited_for = self._clock(), not call.done.is_set()
+            if outcome.facts is None and not waited_for:
+                return  # given up already
+            if self._calls.get(call.key) is call:
+                del self._calls[call.key]
+            elif waited_for:
+                # SECURITY: forgotten meanwhile, or overtaken. It answers who waits for it, and nobody later.
+                call.answer = Answer(outcome.facts) if outcome.facts is not None else failed(outcome.why)
+                call.done.set()
+                return
+            before = self._entries.get(call.key)
+            if outcome.facts is not None:
+                entry = _Entry(Answer(outcome.facts), asked_at=call.begun, again_at=call.begun + self.limits.ttl)
+                call.answer = entry.said
+            else:
+                self._failures += 1
+                said = before.said if before is not None and not outcome.lasting else None
+                asked_at = before.asked_at if before is not None and said is not None else call.begun
+                failure = failed(outcome.why)
+                entry = _Entry(said, asked_at=asked_at, again_at=now + FAILURE_LIVES, failed=failure)
+                call.answer = self._in_trouble(entry, now)
+            # SECURITY: a call that comes back late must not undo what a later one found out.
+            if before is None or before.asked_at <= call.begun:
+                self._put(call.key, entry)
+            call.done.set()
+
+    def _give_up(self, call: _Call) -> None:
+        """End the waiting for a call that passed its deadline; what it still brings counts when it comes."""
+        with self._lock:
+            if call.done.is_set():
+                return
+            if call.runs and self._overdue < OVERDUE_LIMIT:
+                call.written_off = True
+                self._overdue += 1
+                self._workers -= 1
+        self._settle(call, _Outcome(None, "the identity source did not answer in time"))
+
+    def _log(self, outcome: _Outcome) -> None:
+        text = outcome.why if outcome.logged is None else f"{outcome.why}: {outcome.logged}"
+        text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+        now = self._clock()
+        with self._lock:
+            last = self._logged.get(text)
+            if last is not None and now - last < LOG_AGAIN:
+                return
+            if len(self._logged) >= LOGGED_LIMIT:
+                self._logged.clear()
+            self._logged[text] = now
+        if outcome.lasting:
+            _LOG.error("%s; what it would add is unknown", text)
+        else:
+            _LOG.warning("%s; what it last said counts for up to %g s, then it is unknown", text, self.limits.stale)
+
+
+def limits_of(source: IdentitySource) -> Limits:
+    """Return the limits that a source states, with the defaults for what it doesn't.
+
+    Raises:
+        ConfigurationError: one is no number of seconds.
+    """
+    found = {}
+    for name in ("ttl", "stale", "deadline"):
+        value = getattr(source, name, getattr(Limits(), name))
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
+            raise ConfigurationError(f"`{name}` of an identity source is seconds from 0, got {quote(value)}")
+        found[name] = float(value)
+    return Limits(**found)
+
+
+def default_key(claims: Claims) -> bytes:
+    """Return what tells these claims from those of others: all of them, but what changes with each login."""
+    counts = sorted((str(name), repr(value)) for name, value in claims.items() if name not in _OF_A_LOGIN)
+    return hashlib.blake2b(repr(counts).encode("utf-8", "backslashreplace"), digest_size=32).digest()
+
+
+def failed(why: str) -> Answer:
+    """Return the answer of a source that could not be asked."""
+    return Answer(
+        Facts(roles=None, groups=None, memberships=None, unknown=dict.fromkeys(_FACTS, why)),
+        failure=why,
+    )
+
+
+def joined(answers: Sequence[Answer]) -> Facts:
+    """Join what several sources say: values add up, and what one doesn't know stays unknown."""
+    if len(answers) == 1:
+        return answers[0].facts
+    roles: list[str] = []
+    groups: list[str] = []
+    memberships: list[Membership] = []
+    unknown: dict[str, str] = {}
+    whole = Facts()
+    for answer in answers:
+        facts = answer.facts
+        for name, values, into in (
+            ("roles", facts.roles, roles),
+            ("groups", facts.groups, groups),
+            ("memberships", facts.memberships, memberships),
+        ):
+            if values is None:
+                unknown.setdefault(name, facts.unknown.get(name) or f"an identity source could not say the {name}")
+            else:
+                _extend(into, values)
+        for name, why in facts.unknown.items():
+            unknown.setdefault(name, why)
+        whole = replace(
+            whole,
+            blocked=whole.blocked if whole.blocked is not None else facts.blocked,
+            active_org=whole.active_org if whole.active_org is not None else facts.active_org,
+            impersonator=whole.impersonator if whole.impersonator is not None else facts.impersonator,
+        )
+    return replace(whole, roles=tuple(roles), groups=tuple(groups), memberships=tuple(memberships), unknown=unknown)
+
+
+def _extend(into: list[Any], values: object) -> None:
+    # A source may give any iterable, or a single text; what it is, is judged where claims become a subject.
+    if isinstance(values, tuple | list | set | frozenset):
+        into.extend(values)
+    else:
+        into.append(values)
+
+
+def _is_of_the_network(error: BaseException) -> bool:
+    """Tell whether it is about reaching somebody. What requests raises is an OSError; what httpx raises is not."""
+    httpx = sys.modules.get("httpx")
+    return isinstance(error, OSError) or (httpx is not None and isinstance(error, httpx.TransportError))
+
+
+def _monotonic() -> float:
+    return time.monotonic()
+
+
+_UNTOLD: Final = failed("the identity source could not be asked")
+_NOT_ASKED: Final = failed("the identity source has not been asked yet")
