@@ -79,7 +79,7 @@ def provider_for(claims: Claims, identity: Identity) -> Provider:
 
 
 def rejection(claims: Claims, identity: Identity) -> str | None:
-    """Return why a token counts as nobody (`identity.accept`), or None when it counts.
+    """Return why a token counts as nobody (`identity.accept`, an anonymous account), or None when it counts.
 
     Source: OpenID Connect Core 1.0, section 3.1.3.7, steps 2 and 3: `iss` must match exactly, `aud` is one string or a
     list of strings.
@@ -93,6 +93,10 @@ def rejection(claims: Claims, identity: Identity) -> str | None:
         stated = audience if isinstance(audience, list | tuple) else [audience]
         if not any(isinstance(entry, str) and entry in identity.audiences for entry in stated):
             return "the token's `aud` is not accepted"
+    where = provider_for(claims, identity).anonymous
+    # SECURITY: the provider gives such an account to any visitor, so `signed_in` would hold for everybody.
+    if where is not None and "anonymous" in read(claims, where, what="accounts").known:
+        return "the account is an anonymous one"
     return None
 
 
@@ -132,12 +136,18 @@ def read(claims: Claims, where: ClaimPath, *, what: str, text_is_a_list: bool = 
     # whoever issued the token could make this process call any host.
     if (isinstance(cut, Mapping) and first in cut) or (first == "groups" and _truthy(claims.get("hasgroups"))):
         return Values(frozenset(), f"the identity provider cut the {what} off: there are too many for the token")
+    value = _at(claims, where)
+    if value is None:
+        return Values(frozenset(), f"the identity provider sent no {what}")
+    return _shape(value, where, what=what, text_is_a_list=text_is_a_list)
+
+
+def _at(claims: Claims, where: ClaimPath) -> object:
+    """Return the value at a place in the claims; None when it is absent."""
     value: object = claims
     for key in where.path:
         value = value.get(key) if isinstance(value, Mapping) else None
-        if value is None:
-            return Values(frozenset(), f"the identity provider sent no {what}")
-    return _shape(value, where, what=what, text_is_a_list=text_is_a_list)
+    return value
 
 
 def _truthy(value: object) -> bool:
@@ -298,9 +308,9 @@ class _Reading:
 
     def read_groups(self, added: Iterable[str] | None) -> None:
         extra = self._added(added, "groups")
-        where = self.identity.groups or self.provider.groups
-        if where is not None:
-            values = read(self.claims, where, what="groups", text_is_a_list=self.provider.text_is_a_list)
+        claimed = self._claimed("groups", self.identity.groups or self.provider.groups)
+        if claimed is not None:
+            values = claimed
         elif added is None or extra.known:
             values = NOTHING
         else:
@@ -310,14 +320,41 @@ class _Reading:
 
     def read_roles(self, added: Iterable[str] | None) -> None:
         extra = self._added(added, "roles")
-        where = self.identity.roles or self.provider.roles
-        text_is_a_list = self.provider.text_is_a_list
-        values = read(self.claims, where, what="roles", text_is_a_list=text_is_a_list) if where else NOTHING
+        values = self._claimed("roles", self.identity.roles or self.provider.roles) or self._unread()
         self.roles = self._declared_roles(values.known | extra.known)
         self._unknown("roles", values.unknown or extra.unknown)
         if self.vocabulary.multi_tenant:
             for role in sorted(self.roles - self.vocabulary.cross_org):
                 self._note("role {} came without an org and is not `cross_org`: ignored", role)
+
+    def _claimed(self, what: str, where: ClaimPath | None) -> Values | None:
+        """Read what stands at a place in the claims, or at the only key that can be meant; None when there is none."""
+        if where is None and self.provider.namespaced and what != "orgs":
+            keys = [key for key in self.claims if isinstance(key, str) and re.fullmatch(rf"https?://\S+/{what}", key)]
+            if len(keys) > 1:
+                way_out = f"name one in `identity.{what}`"
+                return Values(
+                    frozenset(), f"the identity provider sent several claims that end in `/{what}`; {way_out}"
+                )
+            if not keys:
+                return Values(frozenset(), f"the identity provider sent no {what}")
+            where = ClaimPath(path=(keys[0],))
+        if where is None:
+            return None
+        if where.path[0] in self.provider.editable:
+            # SECURITY: whoever signs in would write their own roles there.
+            return Values(frozenset(), f"users can write {quote(where.path[0])} themselves, so it is not read")
+        text_is_a_list = self.provider.text_is_a_list or what == "orgs"
+        return read(self.claims, where, what=what, text_is_a_list=text_is_a_list)
+
+    def _unread(self) -> Values:
+        """Return no roles; they are unknown if somebody made the provider send some that nobody reads."""
+        for key in self.provider.unread:
+            if self.claims.get(key) is not None:
+                # SECURITY: what stands there may be the role that a forbid names.
+                why = f"the token holds {quote(key)}, which the preset doesn't read; name it in `identity.roles`"
+                return Values(frozenset(), why)
+        return NOTHING
 
     def _added(self, added: object, what: str) -> Values:
         if added is None:
@@ -333,23 +370,34 @@ class _Reading:
         known = set()
         for name in names:
             role = self.identity.role_names.get(name, name)
+            # What the provider gives to everybody counts only if the policy translates it on purpose.
+            if self._is_noise(name):
+                if role in self.vocabulary.roles:
+                    self._note("role {} comes with every account there: ignored, unless `role_names` names it", name)
+                continue
             if role in self.vocabulary.roles:
                 known.add(role)
             else:
                 self._note("role {} is not declared in the policy: ignored", name)
         return frozenset(known)
 
+    def _is_noise(self, name: str) -> bool:
+        noise = self.provider.noise
+        return noise is not None and noise.fullmatch(name) is not None and name not in self.identity.role_names
+
     # --- orgs, and what is held in them
 
     def read_memberships(self, added: Iterable[Membership | Mapping[str, Any]] | None) -> None:
-        where = self.identity.orgs or self.provider.orgs
-        if where is not None:
-            values = read(self.claims, where, what="orgs")
-            self._unknown("orgs", values.unknown)
-            for org in sorted(values.known):
-                self._join(org)
-        if self.provider.pairs is not None:
-            self._read_pairs(self.provider.pairs, self.provider.pairs_shape)
+        values = self._claimed("orgs", self.identity.orgs or self.provider.orgs) or NOTHING
+        self._unknown("orgs", values.unknown)
+        name = self._org_name() if len(values.known) == 1 else None
+        for org in sorted(values.known):
+            if org in self.provider.no_orgs:
+                self._note("org {} stands for private accounts: ignored", org)
+            else:
+                self._join(org, name=name)
+        if self.provider.pairs_shape is not None:
+            self._read_pairs(self.provider.pairs_shape)
         if added is None:
             self._unknown("memberships", "the identity source could not say which orgs there are")
         elif (entries := _listed(added)) is None:
@@ -358,30 +406,65 @@ class _Reading:
             for entry in entries:
                 self._add(entry)
 
-    def _read_pairs(self, where: ClaimPath, shape: Pairs | None) -> None:
-        value: object = self.claims
-        for key in where.path:
-            value = value.get(key) if isinstance(value, Mapping) else None
+    def _org_name(self) -> str | None:
+        where = self.provider.org_name
+        return None if where is None or self.identity.orgs is not None else _text(_at(self.claims, where))
+
+    def _read_pairs(self, shape: Pairs) -> None:
+        value = next((found for where in self.provider.pairs if (found := _at(self.claims, where)) is not None), None)
         if shape is Pairs.ORG_TO_MEMBER and value is None:
             # With an org active in the token, PropelAuth sends that one org under a key of its own.
             one = self.claims.get("org_member_info")
             org = one.get("org_id") if isinstance(one, Mapping) else None
             value = {org: one} if isinstance(org, str) else None
-        if not isinstance(value, Mapping):
+        if value is None:
             self._unknown("memberships", "the identity provider sent no roles by org")
             return
-        for key, entry in value.items():
-            if not isinstance(key, str) or not isinstance(entry, Mapping) or shape is None:
-                self._unknown("memberships", "the identity provider sent roles by org in a form that can't be used")
+        match shape:
+            case Pairs.ROLE_TO_ORGS:
+                for each in value if isinstance(value, list | tuple) else [value]:
+                    self._read_role_to_orgs(each)
+            case Pairs.ORG_TO_MEMBER:
+                if not isinstance(value, Mapping):
+                    self._odd_pairs()
+                    return
+                for org, entry in value.items():
+                    if isinstance(org, str) and isinstance(entry, Mapping):
+                        self._add_member(org, entry)
+                    else:
+                        self._odd_pairs()
+            case Pairs.ONE_ORG:
+                self._read_one_org(value)
+            case _:
+                assert_never(shape)
+
+    def _odd_pairs(self) -> None:
+        self._unknown("memberships", "the identity provider sent roles by org in a form that can't be used")
+
+    def _read_role_to_orgs(self, value: object) -> None:
+        if not isinstance(value, Mapping):
+            self._odd_pairs()
+            return
+        for role, orgs in value.items():
+            # SECURITY: `{"admin": {"acme": false}}` must not make an admin of acme.
+            if (
+                not isinstance(role, str)
+                or not isinstance(orgs, Mapping)
+                or any(_denies(each) for each in orgs.values())
+            ):
+                self._odd_pairs()
                 continue
-            match shape:
-                case Pairs.ROLE_TO_ORGS:
-                    for org in entry:
-                        self._add({"org": org, "roles": [key]})
-                case Pairs.ORG_TO_MEMBER:
-                    self._add_member(key, entry)
-                case _:
-                    assert_never(shape)
+            for org in orgs:
+                self._add({"org": org, "roles": [role]})
+
+    def _read_one_org(self, org: object) -> None:
+        roles: list[object] = []
+        stated = [self.claims[key] for key in ("role", "roles") if self.claims.get(key) is not None]
+        for each in stated:
+            # What is there but neither text nor list may name the role that a forbid asks for: then it is unknown.
+            roles += each if isinstance(each, list) else [each]
+        permissions = self.claims.get("permissions")
+        self._add({"org": org, "roles": roles if stated else None, "permissions": permissions})
 
     def _add_member(self, org: str, entry: Mapping[str, Any]) -> None:
         if entry.get("user_role") is None:
@@ -390,7 +473,8 @@ class _Reading:
         inherited = entry.get("inherited_user_roles_plus_current_role")
         several = entry.get("additional_roles")
         roles = [entry["user_role"]]
-        for more in (inherited, several):
+        # https://docs.propelauth.com/overview/authorization/rbac: where people hold several, no role inherits another.
+        for more in (several,) if entry.get("org_role_structure") == "multi_role" else (inherited, several):
             # What is there but no list may name the role that a forbid asks for: then the roles are not all known.
             roles += more if isinstance(more, list) else [] if more is None else [None]
         self._add(

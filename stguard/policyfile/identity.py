@@ -9,7 +9,7 @@ from stguard.errors import quote
 from stguard.model import ClaimPath, Identity, Sessions
 from stguard.policyfile.names import texts
 from stguard.policyfile.node import CONTENT, FIELDS, ITEMS, KEY_POS, POS, QUOTED
-from stguard.providers import BY_NAME
+from stguard.providers import BY_NAME, EDITABLE, meant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,9 +42,11 @@ def _settings(fields: dict[str, Node], *, draft: Draft, where: str) -> dict[str,
     if trust is not None and trust[CONTENT] is not None:
         found["trust_email"] = trust[CONTENT] == "true"
     for key in ("roles", "groups", "orgs"):
-        path = _path(fields.get(key))
-        if path is not None:
+        node = fields.get(key)
+        path = _path(node)
+        if node is not None and path is not None:
             found[key] = path
+            _check_editable(node, path, draft=draft, where=f"{quote(key)} of {where}")
     _refuse_orgs(fields, draft=draft, where=where)
 
     checks: dict[str, Callable[..., str | None]] = {
@@ -76,12 +78,21 @@ def _role(node: Node, *, draft: Draft, where: str) -> str | None:
 
 
 def _check_preset(node: Node, *, draft: Draft, where: str) -> None:
-    known = {"auto", "none", *BY_NAME}
+    known = {"auto", *BY_NAME}
     if node[CONTENT] not in known:
-        hint = draft.ledger.nearest(node[CONTENT], known)
-        way_out = hint or "; write `generic`, and say where roles and groups stand"
+        other = meant(node[CONTENT])
+        hint = f"; did you mean {quote(other)}?" if other else draft.ledger.nearest(node[CONTENT], known)
+        names = ", ".join(sorted(known))
+        way_out = hint or f", expected one of {names}; write `generic`, and say where roles and groups stand"
         message = f"unknown provider {quote(node[CONTENT])} in {where}{way_out}"
         draft.ledger.error(node[POS], code="unknown-provider", message=message)
+
+
+def _check_editable(node: Node, path: ClaimPath, *, draft: Draft, where: str) -> None:
+    if path.path[0] in EDITABLE:
+        # SECURITY: whoever signs in would write their own roles there.
+        message = f"users can write {quote(path.path[0])} themselves, and {where} reads it; name another claim"
+        draft.ledger.warning(node[POS], code="editable-claim", message=message)
 
 
 def _refuse_orgs(fields: dict[str, Node], *, draft: Draft, where: str) -> None:

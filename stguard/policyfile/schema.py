@@ -44,6 +44,8 @@ def _schema(  # noqa: C901, PLR0911, PLR0912  one case for each shape
     shape: Text | Word | Truth | Version | Names | Items | Table | Record | Choice | Split | Maybe | Json | Ref,
 ) -> dict[str, Any]:
     match shape:
+        case Text() if shape.known:
+            return {"enum": list(shape.known)}
         case Text(pattern=None):
             return {"type": ["string", "number", "boolean"]} if shape.empty else dict(_NAME)
         case Text():

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from stguard.providers import BY_NAME
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,11 +22,13 @@ class Text:
         want: what is expected, for messages.
         pattern: what editors check (always less strict than the policy reader); None for anything.
         empty: whether it may be `""`.
+        known: the values that the policy reader accepts, for editors to offer; empty for any.
     """
 
     want: str = "a text"
     pattern: str | None = None
     empty: bool = False
+    known: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +282,7 @@ _NAME_TABLE: Final = Table(of=Text(want="a name"))
 
 _IDENTITY_KEYS: Final[Mapping[str, Key]] = {
     "provider": Key(
-        shape=Text(want="a preset's name, `auto` or `none`"),
+        shape=Text(want="a preset's name, `auto` or `none`", known=("auto", *BY_NAME)),
         doc="`auto`: by issuer; a preset's name; `none`: only what stands here.",
     ),
     "roles": Key(shape=_CLAIM_PATH, doc="The claim that holds roles, instead of the preset's."),

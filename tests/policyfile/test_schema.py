@@ -13,7 +13,7 @@ from stguard import policyfile
 CASES = Path(__file__).parent / "cases"
 STRUCTURAL = {
     "claim-form", "empty-list", "empty-name", "empty-rule", "missing-key", "missing-version", "separation-too-few",
-    "bad-time", "forbid-nothing", "no-zone", "unknown-key", "unknown-version", "unknown-word",
+    "bad-time", "forbid-nothing", "no-zone", "unknown-key", "unknown-provider", "unknown-version", "unknown-word",
     "who-missing", "who-several", "wrong-type", "bad-duration",
 }  # fmt: skip
 """Codes of what a schema can tell."""
