@@ -388,7 +388,9 @@ class _Reading:
     # --- orgs, and what is held in them
 
     def read_memberships(self, added: Iterable[Membership | Mapping[str, Any]] | None) -> None:
-        values = self._claimed("orgs", self.identity.orgs or self.provider.orgs) or NOTHING
+        # Without orgs in the policy nobody asks for them: a tenant or a domain is nothing to remark on then.
+        where = (self.identity.orgs or self.provider.orgs) if self.vocabulary.multi_tenant else None
+        values = self._claimed("orgs", where) or NOTHING
         self._unknown("orgs", values.unknown)
         name = self._org_name() if len(values.known) == 1 else None
         for org in sorted(values.known):
