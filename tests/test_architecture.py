@@ -25,6 +25,7 @@ FLOOR = {
     "appsource": 1,
     "store": 2,
     "sources": 2,
+    "accounts": 2,
     "testing": 3,
     "app": 4,
     "cli": 4,

@@ -127,6 +127,11 @@ def _sections() -> Mapping[str, Check]:
     return {name: checks.check(key.shape, label=quote(name)) for name, key in LANGUAGE.keys.items()}
 
 
+def check_of(shape: Shape, *, label: str) -> Check:
+    """Return the check of a shape that is no part of the policy language: another file of the same form."""
+    return _Checks().check(shape, label=label)
+
+
 class _Checks:
     """Make checks from shapes. A check returns whether the node is usable; what is unusable has been reported."""
 
