@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from stguard import lifetime
+from stguard.app import localaccounts
 
 if TYPE_CHECKING:
     from stguard.model import Subject
@@ -35,7 +36,7 @@ def over(policy: Policy, subject: Subject, *, ends_at: float, acts: bool) -> boo
         acts: whether this is something a person does; a fragment that runs by itself is not.
     """
     now = time.time()
-    if now >= ends_at:
+    if now >= ends_at or localaccounts.ended(subject.claims):
         return True
     idle = policy.parts.sessions.idle
     if idle is None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from stguard.app import private
+from stguard.app import localaccounts, private
 from stguard.app.place import OURS, at
 from stguard.app.standing import Standing, standing_or_none
 from stguard.errors import PolicyFileError, StguardError
@@ -76,10 +76,10 @@ _DETAILS: Final = (True, "full", "stacktrace")
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Name one way to sign in that Streamlit's secrets configure.
+    """Name one way to sign in.
 
     Attributes:
-        name: the section under `[auth]`; None for `[auth]` itself.
+        name: the section under `[auth]` in Streamlit's secrets; None for `[auth]` itself.
         label: what the button says.
     """
 
@@ -109,8 +109,8 @@ def login_page(title: str = "Sign in", *, text: str | None = None) -> None:
             st.button(
                 provider.label,
                 key=f"stguard_login_{provider.name or ''}",
-                on_click=st.login,
-                args=(provider.name,) if provider.name is not None else (),
+                on_click=start_sign_in,
+                args=(provider.name,),
                 icon=SIGN_IN,
                 type="primary" if len(found) == 1 else "secondary",
                 width="stretch",
@@ -120,14 +120,28 @@ def login_page(title: str = "Sign in", *, text: str | None = None) -> None:
 
 
 def providers() -> tuple[Provider, ...]:
-    """Return the ways to sign in that Streamlit's secrets configure, in their order."""
+    """Return the ways to sign in: what Streamlit's secrets configure, in their order, and local accounts."""
     auth = _auth_section()
     named = tuple(
         Provider(name, _label(name, section))
         for name, section in auth.items()
         if isinstance(section, Mapping) and "client_id" in section
     )
-    return (Provider(None, _label("", auth)), *named) if "client_id" in auth else named
+    if "client_id" in auth:
+        named = (Provider(None, _label("", auth)), *named)
+    if not localaccounts.active():
+        return named
+    return (*named, Provider(localaccounts.PROVIDER, "Continue with a user name" if named else "Sign in"))
+
+
+def start_sign_in(provider: str | None) -> None:
+    """Send whoever asks to where they sign in, by the name of a `Provider`."""
+    if provider == localaccounts.PROVIDER:
+        localaccounts.start()
+    elif provider is None:
+        st.login()
+    else:
+        st.login(provider)
 
 
 def _auth_section() -> Mapping[str, Any]:
@@ -280,8 +294,7 @@ def user_menu(*, container: DeltaGenerator | None = None) -> None:
 def _sign_in_button() -> None:
     found = providers()
     if len(found) == 1:
-        only = found[0].name
-        st.button("Sign in", key="stguard_login", on_click=st.login, args=() if only is None else (only,), icon=SIGN_IN)
+        st.button("Sign in", key="stguard_login", on_click=start_sign_in, args=(found[0].name,), icon=SIGN_IN)
     else:
         st.caption("Not signed in")
 

@@ -8,6 +8,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from stguard.app import private
+from stguard.app.gateway.accounts import LocalAccounts
 from stguard.app.gateway.ledger import keep
 from stguard.app.gateway.middleware import Gateway
 from stguard.app.menu import reject_pages_folder
@@ -30,6 +31,7 @@ def App(  # noqa: N802  named as the class it makes
     proxy: TrustedProxy | None = None,
     origins: Sequence[str] = (),
     anonymous: bool = True,
+    accounts: str | Path | None = None,
     **st_app_kwargs: Any,  # noqa: ANN401  those of `st.App`
 ) -> st.App:
     """Make an `st.App` whose requests go through stguard's gateway first.
@@ -46,11 +48,13 @@ def App(  # noqa: N802  named as the class it makes
         proxy: as for `Gateway`.
         origins: as for `Gateway`.
         anonymous: as for `Gateway`.
+        accounts: as for `Gateway`.
         st_app_kwargs: as for `st.App`; `middleware` goes behind the gateway.
 
     Raises:
         ConfigurationError: a setting is wrong, a folder `pages` lies beside the main script, it is made in a script
             run, or this Streamlit can't be guarded.
+        PolicyFileError: the file of local accounts can't be read, or holds an error.
     """
     if auth is not None:
         raise ConfigurationError("auth: only None for now; configure [auth] in Streamlit's secrets")
@@ -60,8 +64,20 @@ def App(  # noqa: N802  named as the class it makes
             "`uvicorn FILE:app`, or write `app = st.App(..., middleware=[Middleware(sg.Gateway)])`"
         )
     keep()
-    gateway = Middleware(Gateway, policy=policy, identity=identity, proxy=proxy, origins=origins, anonymous=anonymous)
+    local = LocalAccounts(accounts) if accounts is not None else None
+    gateway = Middleware(
+        Gateway,
+        policy=policy,
+        identity=identity,
+        proxy=proxy,
+        origins=origins,
+        anonymous=anonymous,
+        accounts=local,
+    )
     behind = list(st_app_kwargs.pop("middleware", None) or ())
     made = st.App(script_path, middleware=[gateway, *behind], **st_app_kwargs)
-    reject_pages_folder(private.script_of(made).resolve().parent)
+    folder = private.script_of(made).resolve().parent
+    reject_pages_folder(folder)
+    if local is not None:
+        local.read(folder)
     return made

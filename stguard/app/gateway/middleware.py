@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
@@ -11,15 +12,16 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 
 from stguard import lifetime
-from stguard.app import logins, private, settings
+from stguard.app import localaccounts, logins, private, settings
 from stguard.app.gateway import origins, proxies, returns
+from stguard.app.gateway.accounts import LocalAccounts
 from stguard.app.gateway.ledger import file_at, keep, ledger
 from stguard.app.gateway.places import STREAM, Place, is_plain, place_of
 from stguard.app.gateway.signouts import Signouts
 from stguard.app.gateway.stream import REFUSED, Stream
 from stguard.app.gateway.visitors import Visitor, visitor_of, without_login
 from stguard.app.standing import subject_with
-from stguard.errors import ConfigurationError, PolicyFileError
+from stguard.errors import ConfigurationError, PolicyFileError, StguardError
 from stguard.model import Facts
 from stguard.sources.answers import joined
 
@@ -68,6 +70,7 @@ class Gateway:
         proxy: proxies.TrustedProxy | None = None,
         origins: Sequence[str] = (),
         anonymous: bool = True,
+        accounts: str | Path | LocalAccounts | None = None,
     ) -> None:
         """Wrap an application.
 
@@ -81,6 +84,7 @@ class Gateway:
                 `server.corsAllowedOrigins` count too.
             anonymous: whether somebody who isn't signed in gets a connection. Without it there is no sign-in page: for
                 an app behind a proxy that signs everybody in.
+            accounts: file of local accounts, relative to the main script's folder; None: nobody signs in with one.
 
         Raises:
             ConfigurationError: this Streamlit can't be guarded.
@@ -92,6 +96,7 @@ class Gateway:
         self._proxy: Final = proxy
         self._origins: Final = tuple(origins)
         self._anonymous: Final = anonymous
+        self._local: Final = LocalAccounts(accounts) if isinstance(accounts, str | Path) else accounts
         self._signouts: Final = Signouts()
         self._script: str | None = None
         if proxy is None and proxies.identity_headers():
@@ -102,7 +107,7 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] not in {"http", "websocket"}:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._starting(scope, send))
             return
         try:
             self._configure(scope)
@@ -115,6 +120,19 @@ class Gateway:
             await _refuse(scope, receive, send, status=500)
         else:
             await self._serve(admitted, receive, send, place=place, visitor=visitor)
+
+    def _starting(self, scope: Scope, send: Send) -> Send:
+        """Return a `send` that lets the server start only when what this was given can be used."""
+
+        async def starting(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete" and self._local is not None:
+                try:
+                    self._configure(scope)
+                except StguardError as error:
+                    message = {"type": "lifespan.startup.failed", "message": str(error)}
+            await send(message)
+
+        return starting
 
     def _configure(self, scope: Scope) -> None:
         """Tell the settings of the script what this was given, as soon as there is a server.
@@ -132,6 +150,8 @@ class Gateway:
                 "the gateway stands in front of an application that is not Streamlit's own; "
                 "put it into the `middleware` of st.App, or mount an sg.App"
             )
+        if self._local is not None:
+            self._local.open(Path(script).resolve().parent)
         settings.serve(script, policy=self._policy, identity=self._identity)
         self._script = script
 
@@ -252,6 +272,12 @@ class Gateway:
                 await self._serve_stream(scope, receive, send, visitor=visitor)
             case Place.LOGIN:
                 await self._app(scope, receive, _remembering(scope, send))
+            case Place.LOCAL if self._local is not None and scope["type"] == "http":
+                sending = _remembering(scope, send) if scope["method"] == "GET" else send
+                try:
+                    await self._local(scope, receive, self._returning(scope, sending, visitor=visitor))
+                finally:
+                    self._signouts.close()
             case Place.CALLBACK:
                 await self._and_close(scope, receive, self._returning(scope, send, visitor=visitor))
             case Place.LOGOUT if visitor.login is not None and scope["type"] == "http":
@@ -320,6 +346,8 @@ class _Watch:
     def __call__(self) -> bool:
         if self._visitor.claims is None:
             return False
+        if localaccounts.ended(self._visitor.claims):
+            return True
         try:
             policy = self._gateway.settings().policy()
         except ConfigurationError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 
-from stguard.app import private
+from stguard.app import localaccounts, private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,8 @@ class Place(Enum):
     AGENT = auto()
     """The agent API and MCP, which run the app without the login cookie."""
     LOGIN = auto()
+    LOCAL = auto()
+    """Where people with a local account sign in."""
     LOGOUT = auto()
     CALLBACK = auto()
     """Where the identity provider sends the browser back to."""
@@ -41,6 +43,7 @@ STREAM: Final = "/_stcore/stream"
 _EXACT: Final = {
     STREAM: Place.STREAM,
     "/auth/login": Place.LOGIN,
+    localaccounts.PATH: Place.LOCAL,
     "/auth/logout": Place.LOGOUT,
     "/oauth2callback": Place.CALLBACK,
     "/_stcore/health": Place.ASSET,

@@ -6,6 +6,7 @@
     caches    the caches
     errors    how uncaught exceptions are drawn
     server    the server: its script, its paths, its cookies
+    login     signing somebody in without a provider
 
 Read in Streamlit 1.57.0 and 1.67.0. `tests/app/test_private.py` has a test for each that fails when the name goes or
 changes its meaning, and one that fails when a private name is used anywhere else; at run time a missing name raises,
@@ -28,6 +29,7 @@ from stguard.app.private.hooks import (
     hook_lazy_sources,
     watch_files,
 )
+from stguard.app.private.login import ensure_cookie_secret, exercise_login, leave_for, set_login
 from stguard.app.private.pages import (
     copy_page,
     file_page_name,
@@ -81,7 +83,9 @@ __all__ = [
     "caller",
     "context",
     "copy_page",
+    "ensure_cookie_secret",
     "exercise_hooks",
+    "exercise_login",
     "file_page_name",
     "forget",
     "function_key",
@@ -98,6 +102,7 @@ __all__ = [
     "is_complete",
     "is_default",
     "is_fragment_caller",
+    "leave_for",
     "live_user",
     "login_cookies",
     "main_area",
@@ -114,6 +119,7 @@ __all__ = [
     "script_key",
     "script_of",
     "served_script",
+    "set_login",
     "sign",
     "signed_login",
     "unsign",
