@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast,
 
 import streamlit as st
 
-from stguard.app import private, screens
+from stguard.app import listed, private, screens
 from stguard.app.place import demanding, in_steps
 from stguard.app.rules import Names, Part, rule_from
 from stguard.app.settings import known_settings
@@ -114,7 +114,11 @@ def requires(  # noqa: PLR0913  one keyword for each thing that can be demanded
         _reject_wrong_order(function)
         guarded = _wrap(function, rule, on_deny=on_deny)
         inner = rule_of(function)
-        setattr(guarded, RULE_ATTRIBUTE, rule if inner is None else AllOf((rule, inner)))
+        whole = rule if inner is None else AllOf((rule, inner))
+        setattr(guarded, RULE_ATTRIBUTE, whole)
+        ctx = private.context()
+        if ctx is not None:
+            listed.remember_function(private.script_key(ctx), getattr(function, "__name__", ""), whole)
         return guarded
 
     return decorate
@@ -298,7 +302,9 @@ def can(  # noqa: PLR0913  one keyword for each thing that can be asked
 
     Args:
         action: a permission, `page:NAME`, or `signed_in`.
-        page: a page's name.
+        page: a page's name. It is asked about as `navigation` lists it, with its section and its function's own
+            `requires`. Where no session has built a menu with it since the server started, neither is known; then the
+            rule of every section must hold, and what `requires` demands of any function of that name.
         role: a role.
         permission: a permission.
         group: a group of the identity provider.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from stguard.app import failures, mediation, orgs, private, screens
+from stguard.app import failures, listed, mediation, orgs, private, screens
 from stguard.app.guard import rule_of
 from stguard.app.place import OURS, Place, at
 from stguard.app.private import StreamlitPage
@@ -144,7 +144,8 @@ def navigation(
     except StguardError as error:
         log_once(error)
         return st.navigation([_stand_in(_shows(error), title="Not available")], position="hidden")
-    asked.memo.pages = {e.name: (e.section, e.extra) for e in entries if e.section is not None or e.extra is not None}
+    menu_listed = {e.name: (e.section, e.extra) for e in entries if not e.link or e.section is not None}
+    asked.memo.pages = listed.remember(private.script_key(ctx), menu_listed)
     try:
         orgs.settle(asked)
         menu = _menu(asked, entries)

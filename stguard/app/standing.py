@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from stguard import lifetime
-from stguard.app import logins, private, wishes
+from stguard.app import listed, logins, private, wishes
 from stguard.app.settings import Settings, settings_of
 from stguard.errors import ConfigurationError, StguardError, quote
-from stguard.model import EMPTY, Claims, Decision, Facts, PermissionIs, Reason, Rule, Subject
+from stguard.model import EMPTY, AllOf, Claims, Decision, Facts, PermissionIs, Reason, Rule, Subject
 from stguard.sources.answers import BLOCKED, Answer, Answers, joined
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Memo:
         self.known: _Known | None = None
         self.asked: _Asked | None = None
         self.tokens: Mapping[str, object] = EMPTY
-        self.pages: dict[str, tuple[str | None, Rule | None]] = {}
+        self.pages: listed.Menu = listed.NOTHING
         self.notices: list[str] = []
         self.news: list[str] = []
         self.navigates = False
@@ -175,11 +175,40 @@ class Standing:
         )
 
     def page(self, page: str, *, org: str | None) -> Decision:
-        """Decide about a page as the menu last did: with its section and what its function demands."""
-        known = self.memo.pages.get(page)
-        if known is not None:
-            return self.opens(page, section=known[0], extra=known[1], org=org)
+        """Decide about a page as the menu does: with its section and what its function demands.
+
+        As this session's menu last listed it; before there is one, in each way a menu of the process has. Of a page
+        that no menu has listed neither section nor function is known: then the rule of every section must hold, and
+        what `requires` demands of any function that has the page's name.
+        """
+        mine = self.memo.pages.get(page)
+        if mine is not None:
+            return self._as_listed(page, mine, org=org)
+        script = private.script_key(self.ctx)
+        listings = listed.listings(script, page)
+        if listings:
+            decisions = [self._as_listed(page, listing, org=org) for listing in listings]
+            return next((decision for decision in decisions if not decision.allowed), decisions[0])
+        decision = self._by_policy(page, org=org)
+        rules = (*self.policy.parts.sections.values(), *listed.demands(script, page))
+        if not rules or not decision.allowed:
+            return decision
+        return self._as_listed(page, (None, AllOf(rules)), org=org)
+
+    def _by_policy(self, page: str, *, org: str | None) -> Decision:
         return _guarded(lambda: self.policy.decide(self.subject, f"page:{page}", org=org), action=f"page:{page}")
+
+    def _as_listed(self, page: str, listing: listed.Listing, *, org: str | None) -> Decision:
+        section, extra = listing
+        if section is None and extra is None:
+            return self._by_policy(page, org=org)
+        try:
+            if extra is not None:
+                self.settings.check(extra, policy=self.policy)
+        except ConfigurationError:
+            # What is remembered may be older than the code and the policy are; `navigation` names what is wrong now.
+            return refused(f"page:{page}")
+        return self.opens(page, section=section, extra=extra, org=org)
 
     def report(self, decision: Decision) -> None:
         """Tell the log and the audit of a decision that is about to be enforced."""

@@ -578,6 +578,86 @@ def test_can_about_a_page_counts_what_its_function_demands(desk: Any) -> None:
     assert desk.run("ann").markdown[0].value == "True"
 
 
+ABOVE = """
+    {function}
+    st.write(str(sg.can(page="reports")))
+    def home(): pass
+    sg.navigation({pages}).run()
+"""
+SECTIONS = "sections: {Admin: {role: admin}, Work: signed_in}\n"
+MENUS = {
+    "a list": ("def reports(): pass", "[home, reports]"),
+    "an open section": ("def reports(): pass", '{"Work": [home, reports]}'),
+    "a section": ("def reports(): pass", '{"Work": [home], "Admin": [reports]}'),
+    "a function": ('@sg.requires("report:export")\n    def reports(): pass', "[home, reports]"),
+    "a function of another name": (
+        '@sg.requires("report:export")\n    def shown(): pass', '[home, st.Page(shown, url_path="reports")]',
+    ),
+}  # fmt: skip
+
+
+def above(desk: Any, menu: str) -> None:
+    function, pages = MENUS[menu]
+    desk.policy((desk.folder / "policy.yaml").read_text(encoding="utf-8") + SECTIONS)
+    desk.main(ABOVE.format(function=function, pages=pages))
+
+
+@pytest.mark.parametrize("menu", ["a section", "a function"])
+def test_can_above_the_first_menu_of_a_process_is_not_more_open_than_the_menu(desk: Any, menu: str) -> None:
+    above(desk, menu)
+    assert desk.run("vera").markdown[0].value == "False"
+
+
+def test_can_above_the_first_menu_says_yes_to_who_may_whatever_the_menu(desk: Any) -> None:
+    above(desk, "a section")
+    assert desk.run("ada").markdown[0].value == "True"
+
+
+@pytest.mark.parametrize(
+    ("menu", "answer"),
+    [
+        ("a list", "True"),
+        ("an open section", "True"),
+        ("a section", "False"),
+        ("a function", "False"),
+        ("a function of another name", "False"),
+    ],
+)
+def test_can_above_the_first_menu_of_a_session_knows_the_menus_of_others(desk: Any, menu: str, answer: str) -> None:
+    above(desk, menu)
+    desk.run("ada")
+    first = desk.run("vera")
+    assert first.markdown[0].value == answer
+    assert first.run().markdown[0].value == answer
+
+
+def test_can_about_a_page_that_menus_list_in_several_ways_needs_all_of_them_to_open(desk: Any) -> None:
+    above(desk, "an open section")
+    desk.run("ada")
+    above(desk, "a section")
+    desk.run("ada")
+    above(desk, "an open section")
+    first = desk.run("vera")
+    assert first.markdown[0].value == "False"
+    assert first.run().markdown[0].value == "True"
+
+
+def test_can_about_a_page_no_menu_has_listed_is_what_the_policy_says_without_sections(desk: Any) -> None:
+    desk.main('st.write(str([sg.can(page="reports"), sg.can(page="settings")]))')
+    assert desk.run("vera").markdown[0].value == "[True, False]"
+
+
+def test_what_a_page_demanded_before_an_edit_refuses_and_does_not_end_the_run(desk: Any) -> None:
+    desk.policy((desk.folder / "policy.yaml").read_text(encoding="utf-8") + SECTIONS)
+    code = ABOVE.format(function='@sg.requires(role="analyst")\n    def reports(): pass', pages="[home, reports]")
+    at = desk.main(code).run("ann")
+    policy = (desk.folder / "policy.yaml").read_text(encoding="utf-8").replace("analyst", "analysts")
+    desk.policy(policy).main(code.replace("analyst", "analysts"))
+    assert at.run().markdown[0].value == "False"
+    assert not at.exception
+    assert at.run().markdown[0].value == "True"
+
+
 def test_nobody_signed_in_can_nothing(desk: Any) -> None:
     desk.main('st.write(str([sg.can("report:view"), sg.can("signed_in"), sg.can(page="status"), sg.subject()]))')
     assert desk.run(None).markdown[0].value == "[False, False, True, None]"
