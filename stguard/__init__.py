@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from stguard.app.guard import authorize, can, explain, requires, subject
     from stguard.app.menu import navigation
     from stguard.app.orgs import org, org_selector
-    from stguard.app.screens import login_page, user_menu
+    from stguard.app.screens import login_page
     from stguard.app.settings import configure
     from stguard.app.state import state
+    from stguard.app.usermenu import user_menu
     from stguard.errors import (
         AccessDenied,
         ConfigurationError,
@@ -68,9 +69,10 @@ _MODULES: Final = {
     "stguard.app.guard": ("authorize", "can", "explain", "requires", "subject"),
     "stguard.app.menu": ("navigation",),
     "stguard.app.orgs": ("org", "org_selector"),
-    "stguard.app.screens": ("login_page", "user_menu"),
+    "stguard.app.screens": ("login_page",),
     "stguard.app.settings": ("configure",),
     "stguard.app.state": ("state",),
+    "stguard.app.usermenu": ("user_menu",),
     "stguard.errors": (
         "AccessDenied",
         "ConfigurationError",

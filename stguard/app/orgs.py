@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
 from stguard.app import private, state, wishes
+from stguard.app.pictures import showable
 from stguard.app.place import OURS, at
 from stguard.app.screens import LOCK, UNAVAILABLE, one_line, plain
 from stguard.app.standing import Standing, standing, standing_or_none
@@ -28,7 +30,8 @@ LINK_REFUSED: Final = "This link is for an organization you are not a member of.
 NOT_A_MEMBER: Final = "You are not a member of this organization."
 NOT_CHECKED: Final = "Your organizations could not be checked just now. Please try again in a moment."
 
-_ROLES_SHOWN: Final = 3
+_ROLES_SHOWN: Final = 2
+"""Most roles that are named; the rest is counted."""
 
 
 def org() -> Membership | None:
@@ -47,6 +50,7 @@ def org_selector(label: str = "Organization", *, container: DeltaGenerator | Non
 
     Put it above `navigation`, so that the menu obeys the choice in the same run. The choice lasts for the login: after
     a reload and in another tab the app begins with it, until this process ends; two tabs may work in two orgs.
+    Where the active org's metadata holds a `logo_url` with https, the app's logo (`st.logo`) is that one.
 
     Args:
         label: the selectbox's label.
@@ -91,8 +95,8 @@ def org_selector(label: str = "Organization", *, container: DeltaGenerator | Non
         on_change=_choose,
         placeholder="Choose an organization",
     )
-    if here is not None and (held := roles_shown(here)):
-        target.caption(plain(f"Your {'role' if len(here.roles or ()) == 1 else 'roles'}: {held}"))
+    if here is not None:
+        _show_logo(here)
     return here
 
 
@@ -123,13 +127,13 @@ def settle(asked: Standing) -> None:
         return
     state.sweep(asked)
     if asked.subject is not None and asked.policy.multi_tenant:
-        kept, org = asked.memo.wishes, asked.org
-        if org is None:
+        kept, here = asked.memo.wishes, asked.policy.membership(asked.subject, asked.org)
+        if here is None:
             _explain_none(asked, kept)
         else:
             kept.begun = True
-            kept.active = wishes.Active(org, _name(asked, org), frozenset(asked.subject.unknown))
-            _remember(asked, org)
+            kept.active = wishes.Active(here.org, name_of(here), frozenset(asked.subject.unknown))
+            _remember(asked, here.org)
     _show_news(asked)
 
 
@@ -139,7 +143,7 @@ def _explain_none(asked: Standing, kept: wishes.Wishes) -> None:
     wish, unknown = asked.wish, frozenset(asked.subject.unknown)
     last, kept.active = kept.active, None
     if last is not None and wish == last.org:
-        if unknown - last.unknown:
+        if asked.trouble is not None or unknown - last.unknown:
             asked.memo.news = [NOT_CHECKED]  # the wish stays, and is granted again once it can be checked
             return
         # A refusal that was told to a callback of this interaction has the same reason.
@@ -149,7 +153,7 @@ def _explain_none(asked: Standing, kept: wishes.Wishes) -> None:
         st.rerun()
     elif wish is not None and wish == kept.address != kept.refused:
         kept.refused = kept.address
-        asked.memo.news.append(NOT_CHECKED if "memberships" in unknown else LINK_REFUSED)
+        asked.memo.news.append(NOT_CHECKED if asked.trouble is not None or "memberships" in unknown else LINK_REFUSED)
     elif wish is None:
         kept.begun = True
 
@@ -168,22 +172,36 @@ def _show_news(asked: Standing) -> None:
                 st.warning(plain(text), icon=LOCK)
 
 
+def _show_logo(here: Membership) -> None:
+    """Show the org's logo in the place of the app's: by https, or not at all. Its host learns who looks."""
+    address = showable(here.metadata.get("logo_url"))
+    if address is not None:
+        st.logo(address, size="large")
+
+
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
 def names_of(memberships: Sequence[Membership]) -> dict[str, str]:
-    """Return a text for each org; orgs whose names look the same show their ids as well."""
-    shown = [one_line(membership.name or "") or membership.org for membership in memberships]
-    looks = [_look(name) for name in shown]
+    """Return a text for each org: its name, its id where two names look the same, and the roles held there."""
+    shown = [name_of(membership) for membership in memberships]
+    looks = Counter(map(_look, shown))
     return {
-        membership.org: name if looks.count(look) == 1 else f"{_isolated(name)} ({membership.org})"
-        for membership, name, look in zip(memberships, shown, looks, strict=True)
+        membership.org: " · ".join(
+            part
+            for part in (
+                _isolated(name) + (f" ({membership.org})" if looks[_look(name)] > 1 else ""),
+                roles_shown(membership),
+            )
+            if part
+        )
+        for membership, name in zip(memberships, shown, strict=True)
     }
 
 
-def _name(asked: Standing, org: str) -> str:
-    membership = asked.policy.membership(asked.subject, org)
-    return one_line(membership.name or "") or org if membership is not None else org
+def name_of(membership: Membership) -> str:
+    """Return the name of an org as it is shown, on one line; its id where nobody gave it a name."""
+    return one_line(membership.name or "") or membership.org
 
 
 def roles_shown(membership: Membership) -> str:

@@ -263,40 +263,7 @@ def show_problem(error: StguardError) -> None:
             st.caption("For the author: the log says why.")
 
 
-# --- who is signed in ------------------------------------------------------------------------------------------------
-
-
-@at(OURS)
-def user_menu(*, container: DeltaGenerator | None = None) -> None:
-    """Draw who is signed in: name, e-mail, active org, and a button to log out; or a button to sign in.
-
-    Args:
-        container: where to draw; None for the sidebar.
-    """
-    asked = standing_or_none()
-    with container if container is not None else st.sidebar:
-        if asked is None:
-            st.caption(UNAVAILABLE)
-            return
-        if asked.subject is None:
-            _sign_in_button()
-            return
-        who = asked.subject
-        st.markdown(f"**{plain(who.name or who.email or 'Signed in')}**")
-        details = " · ".join(part for part in (who.email if who.name else None, _org_name(asked)) if part)
-        if details:
-            st.caption(plain(details))
-        if who.impersonator is not None:
-            st.warning(f"Somebody else acts as this person: {plain(who.impersonator)}")
-        st.button("Log out", key="stguard_logout", on_click=st.logout, icon=":material/logout:")
-
-
-def _sign_in_button() -> None:
-    found = providers()
-    if len(found) == 1:
-        st.button("Sign in", key="stguard_login", on_click=start_sign_in, args=(found[0].name,), icon=SIGN_IN)
-    else:
-        st.caption("Not signed in")
+# --- text ------------------------------------------------------------------------------------------------------------
 
 
 def plain(text: str) -> str:

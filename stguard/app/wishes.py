@@ -113,11 +113,9 @@ def drop(wishes: Wishes) -> None:
 
 
 def _weak(policy: Policy, subject: Subject, *, script: str, begins: bool) -> Iterator[str]:
-    chosen = _chosen_by(subject, script=script) if begins else None
-    if chosen is not None:
-        yield chosen
-    if subject.active_org is not None:
-        yield subject.active_org
+    if begins:
+        chosen = _chosen_by(subject, script=script)
+        yield from (org for org in (chosen, subject.active_org) if org is not None)
     mine = policy.memberships(subject)
     if len(mine) == 1:
         yield mine[0].org

@@ -51,7 +51,7 @@ PEOPLE: Final = (
 )
 
 TRY: Final = {
-    "ann": "choose Acme Inc and open Settings, then change the organization to Globex: most of the menu goes",
+    "ann": "open Settings, then change the organization to Globex: most of the menu goes",
     "vic": "open /billing by hand: refused, and nothing of it is sent",
     "cora": "press Export in Reports: the role allows it, a forbid wins",
     "sam": "sees both organizations and may change nothing",

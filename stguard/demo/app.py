@@ -13,6 +13,8 @@ ASSETS = Path(__file__).parent / "assets"
 st.set_page_config(page_title="Meridian", page_icon=str(ASSETS / "mark.svg"), layout="wide")
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "mark.svg"))
 
+# Begin in Acme: a wish, which counts for members of Acme only, and gives way to what a person chooses.
+sg.configure(identity=lambda _claims: sg.Facts(active_org="acme"))
 with st.sidebar:
     sg.org_selector()
 

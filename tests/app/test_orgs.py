@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def test_the_only_org_is_chosen_by_itself(orgs: Any) -> None:
     at = orgs.main(SHOWS).run("vera")
     assert at.markdown[0].value == "['acme', 'acme', 'acme']"
     assert at.markdown[1].value == "[True, False]"
-    assert at.selectbox[0].options == ["Acme Inc"]
+    assert at.selectbox[0].options == ["Acme Inc · Viewer"]
 
 
 def test_with_several_orgs_none_is_active_until_one_is_chosen(orgs: Any) -> None:
@@ -75,7 +76,7 @@ def test_a_membership_that_ends_leaves_no_org_active_in_callbacks_of_the_same_in
     path.write_text(text.replace("role: analyst, org: acme", "role: analyst, org: globex"), encoding="utf-8")
     at.button[0].click().run()
     assert at.session_state["seen"] == [None, False]
-    assert at.selectbox[0].options == ["Globex"]
+    assert at.selectbox[0].options == ["Globex · Viewer, Analyst"]
 
 
 def test_in_on_change_the_org_is_one_of_the_memberships(orgs: Any) -> None:
@@ -127,7 +128,7 @@ def test_a_visitor_has_no_org_and_sees_no_selector(orgs: Any) -> None:
 def test_two_orgs_of_one_name_are_told_apart(orgs: Any) -> None:
     text = (orgs.folder / "policy.yaml").read_text(encoding="utf-8")
     orgs.policy(text.replace("name: Globex", "name: Acme Inc")).main(SHOWS)
-    assert orgs.run("ann").selectbox[0].options == ["Acme Inc (acme)", "Acme Inc (globex)"]
+    assert orgs.run("ann").selectbox[0].options == ["Acme Inc (acme) · Analyst", "Acme Inc (globex) · Viewer"]
 
 
 def test_the_selector_needs_a_policy_with_orgs(desk: Any) -> None:
@@ -266,6 +267,19 @@ def test_what_is_remembered_counts_only_while_the_membership_lasts(orgs: Any, cl
     at = orgs.run(login(claims, "ann"))
     assert active(at) == "globex"
     assert notices(at) == []
+
+
+@pytest.mark.parametrize(
+    ("active_org", "begins"), [("globex", "globex"), ("acme", "acme"), ("initech", "None"), ("", "None"), ("*", "None")]
+)
+def test_a_session_begins_with_the_org_that_is_active_at_the_provider(
+    orgs: Any, claims: Any, active_org: str, begins: str
+) -> None:
+    orgs.main(f"sg.configure(identity=lambda claims: sg.Facts(active_org={active_org!r}))" + textwrap.dedent(ACTIVE))
+    at = orgs.run(login(claims, "ann"))
+    assert (active(at), notices(at)) == (begins, [])
+    at.selectbox[0].select("acme").run()
+    assert active(orgs.run(login(claims, "ann"))) == "acme"  # what was chosen here is stronger
 
 
 # --- what is told ----------------------------------------------------------------------------------------------------
@@ -445,10 +459,7 @@ def test_who_signs_out_and_another_in_the_same_session_begins_anew(orgs: Any, cl
 def test_the_roles_held_are_shown_as_words(orgs: Any) -> None:
     text = (orgs.folder / "policy.yaml").read_text(encoding="utf-8")
     orgs.policy(text.replace("analyst", "org_admin"))
-    at = orgs.main(ACTIVE).run("ann")
-    assert [caption.value for caption in at.caption] == []
-    at.selectbox[0].select("acme").run()
-    assert [caption.value for caption in at.caption] == ["Your role\\: Org admin"]
+    assert orgs.main(ACTIVE).run("ann").selectbox[0].options == ["Acme Inc · Org admin", "Globex · Viewer"]
 
 
 @pytest.mark.parametrize(
@@ -465,7 +476,33 @@ def test_orgs_whose_names_look_the_same_show_their_ids(one: str, other: str, sho
     assert list(names_of([Membership(org="acme", name=one), Membership(org="globex", name=other)]).values()) == shown
 
 
+@pytest.mark.parametrize(
+    ("logo", "drawn"),
+    [
+        ("https://cdn.example/acme.svg", ["https://cdn.example/acme.svg"]),
+        ("http://cdn.example/acme.svg", []),
+        ("javascript:alert(1)", []),
+        ("/etc/passwd", []),
+        (None, []),
+        (["https://cdn.example/acme.svg"], []),
+    ],
+)
+def test_the_logo_of_the_active_org_is_shown_by_https_only(
+    orgs: Any, logo: object, drawn: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr("streamlit.logo", lambda address, **_: seen.append(address))
+    orgs.main(f"""
+        acme = sg.Membership(org="acme", metadata={{"logo_url": {logo!r}, "name": "**x**"}})
+        sg.configure(identity=lambda claims: sg.Facts(memberships=(acme,)))
+        sg.org_selector()
+    """)
+    at = orgs.run("vera")
+    assert not at.exception
+    assert seen == drawn
+
+
 def test_many_roles_are_counted() -> None:
     held = Membership(org="acme", roles=("org_admin", "billing-clerk", "viewer", "x", "y"))
-    assert roles_shown(held) == "Org admin, Billing clerk, Viewer and 2 more"
+    assert roles_shown(held) == "Org admin, Billing clerk and 3 more"
     assert roles_shown(Membership(org="acme", roles=None)) == ""

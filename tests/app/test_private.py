@@ -72,6 +72,15 @@ with st.sidebar:
     assert [element.value for element in at.sidebar.markdown] == ["in the sidebar"]
 
 
+def test_a_container_in_the_sidebar_is_told_from_one_in_the_page() -> None:
+    at = run("""
+inside = st.sidebar.container().columns(2)[0]
+areas = [st.sidebar, inside, st.container(), st.columns(2)[0], private.main_area()]
+st.write(str([private.in_sidebar(area) for area in areas]))
+""")
+    assert at.markdown[0].value == "[True, True, False, False, False]"
+
+
 def test_what_is_remembered_on_the_context_is_recalled() -> None:
     at = run("private.remember(private.context(), 7); st.write(str(private.recall(private.context())))")
     assert at.markdown[0].value == "7"

@@ -49,24 +49,6 @@ def test_without_secrets_the_sign_in_page_says_so(desk: Any, shown: Any) -> None
     assert "Sign-in is not set up for this app." in shown(at)
 
 
-def test_the_user_menu_shows_name_org_and_a_way_out(orgs: Any) -> None:
-    at = orgs.main("sg.user_menu()").run("vera")
-    text = "\n".join(element.value for element in (*at.sidebar.markdown, *at.sidebar.caption))
-    assert text == "**Vera**\nvera@\N{WORD JOINER}acme\\.com · Acme Inc"
-    assert [button.label for button in at.sidebar.button] == ["Log out"]
-
-
-def test_a_name_is_shown_as_it_stands(desk: Any, claims: Any) -> None:
-    at = desk.main("sg.user_menu(container=st.container())").run({**claims("vera"), "name": "**[x](http://evil)** $a$"})
-    assert at.markdown[0].value == "**\\*\\*\\[x\\]\\(http\N{WORD JOINER}\\://evil\\)\\*\\* \\$a\\$**"
-
-
-def test_a_visitor_is_offered_to_sign_in(desk: Any) -> None:
-    at = desk.main("sg.user_menu()").app()
-    at.secrets["auth"] = GOOGLE
-    assert [button.label for button in at.run().sidebar.button] == ["Sign in"]
-
-
 def test_logging_out_takes_the_pages_away(desk: Any, shown: Any) -> None:
     desk.main("""
         def home(): st.title("home content")

@@ -377,7 +377,7 @@ def test_who_acts_for_somebody_is_shown_and_logged(desk: Any, shown: Any, caplog
     """)
     with caplog.at_level(logging.INFO, logger="stguard.decision"):
         text = shown(desk.run("vera"))
-    assert "Somebody else acts as this person: support" in text
+    assert "You are acting as Vera. Signed in as support" in text
     assert "as whom `support-7` acts" in caplog.text
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
+from streamlit.proto.RootContainer_pb2 import RootContainer
 from streamlit.runtime.scriptrunner import ScriptRunContext, get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_run_context import in_cached_function as _in_cached_function
 
@@ -110,6 +111,14 @@ def main_area() -> DeltaGenerator:
     STREAMLIT 1.57 to 1.67: `st._main`; as the innermost `with`, it is where `st.write` draws.
     """
     return st._main
+
+
+def in_sidebar(area: DeltaGenerator) -> bool:
+    """Tell whether a container is the sidebar, or one in it.
+
+    STREAMLIT 1.57 to 1.67: `DeltaGenerator._root_container`.
+    """
+    return area._root_container == RootContainer.SIDEBAR
 
 
 # --- who calls, who wraps --------------------------------------------------------------------------------------------
