@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stguard.app.settings import configure
     from stguard.app.state import state
     from stguard.app.usermenu import user_menu
+    from stguard.app.variables import auth_from_env
     from stguard.errors import (
         AccessDenied,
         ConfigurationError,
@@ -47,6 +48,7 @@ __all__ = [
     "StguardError",
     "Subject",
     "TrustedProxy",
+    "auth_from_env",
     "authorize",
     "cache_data",
     "cache_resource",
@@ -73,6 +75,7 @@ _MODULES: Final = {
     "stguard.app.settings": ("configure",),
     "stguard.app.state": ("state",),
     "stguard.app.usermenu": ("user_menu",),
+    "stguard.app.variables": ("auth_from_env",),
     "stguard.errors": (
         "AccessDenied",
         "ConfigurationError",

@@ -17,6 +17,8 @@ FLOOR = {
     "naming": 0,
     "providers": 0,
     "claims": 1,
+    "diagnosis": 1,
+    "environment": 1,
     "engine": 1,
     "reasons": 1,
     "policyfile": 1,

@@ -153,6 +153,8 @@ def _auth_section() -> Mapping[str, Any]:
 
 
 def _label(name: str, section: Mapping[str, Any]) -> str:
+    if isinstance(label := section.get("label"), str) and label:
+        return f"Continue with {plain(label)}"
     host = urlsplit(str(section.get("server_metadata_url", ""))).hostname or ""
     for shown, words, ends in _KNOWN:
         if any(word in name.lower() for word in words) or (not name and host.endswith(ends or ("\0",))):

@@ -533,11 +533,6 @@ def test_lifespan_goes_through() -> None:
     assert asked(sg.Gateway(serves), kind="lifespan")[0]["status"] == 200
 
 
-def test_only_secrets_are_a_source_of_auth_for_now() -> None:
-    with pytest.raises(ConfigurationError, match="only None for now"):
-        sg.App("main.py", auth="env")  # type: ignore[arg-type]  # the point
-
-
 def test_an_app_made_by_a_page_says_how_to_start_it() -> None:
     at = AppTest.from_string("import stguard as sg\nsg.App('main.py')", default_timeout=30).run()
     assert "uvicorn FILE:app" in at.exception[0].message

@@ -24,6 +24,7 @@ OTHER = {"client_id": "x", "server_metadata_url": "https://id.acme.com/.well-kno
         (OTHER, ["Sign in"]),
         ({"google": GOOGLE, "microsoft": ENTRA}, ["Continue with Google", "Continue with Microsoft"]),
         ({"acme-sso": OTHER, "Keycloak": OTHER}, ["Continue with Acme Sso", "Continue with Keycloak"]),
+        ({"acme-sso": {**OTHER, "label": "Acme*"}}, ["Continue with Acme\\*"]),
         ({**OTHER, "google": GOOGLE}, ["Sign in", "Continue with Google"]),
         ({**GOOGLE, "client_kwargs": {"prompt": "login"}}, ["Continue with Google"]),
         ({"redirect_uri": "x", "cookie_secret": "y"}, []),

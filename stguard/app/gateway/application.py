@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import streamlit as st
 from starlette.middleware import Middleware
 
-from stguard.app import private
-from stguard.app.gateway.accounts import LocalAccounts
+from stguard import environment
+from stguard.app import private, variables
+from stguard.app.gateway.accounts import SECRET_VARIABLE, LocalAccounts
 from stguard.app.gateway.ledger import keep
 from stguard.app.gateway.middleware import Gateway
+from stguard.app.gateway.proxies import identity_headers
 from stguard.app.menu import reject_pages_folder
-from stguard.errors import ConfigurationError
+from stguard.errors import ConfigurationError, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from stguard.app.gateway.proxies import TrustedProxy
     from stguard.app.settings import IdentityChoice, PolicyChoice
+
+_LOG: Final = logging.getLogger("stguard")
 
 
 def App(  # noqa: N802  named as the class it makes
@@ -27,7 +33,7 @@ def App(  # noqa: N802  named as the class it makes
     *,
     policy: PolicyChoice | None = None,
     identity: IdentityChoice | None = None,
-    auth: None = None,
+    auth: Literal["env"] | Mapping[str, Any] | None = "env",
     proxy: TrustedProxy | None = None,
     origins: Sequence[str] = (),
     anonymous: bool = True,
@@ -36,15 +42,17 @@ def App(  # noqa: N802  named as the class it makes
 ) -> st.App:
     """Make an `st.App` whose requests go through stguard's gateway first.
 
-    Serve it with an ASGI server (`uvicorn server:app`) or with its own `app.run()`. `streamlit run` only knows an
-    `st.App(...)` that is written out in the file: there, write
+    Serve it with an ASGI server (`uvicorn server:app`) or, where Streamlit has it, with its own `app.run()`.
+    `streamlit run` only knows an `st.App(...)` that is written out in the file: there, write
     `app = st.App("main.py", middleware=[Middleware(sg.Gateway)])`.
 
     Args:
         script_path: the main script.
         policy: as for `configure`.
         identity: as for `configure`.
-        auth: None: `[auth]` comes from Streamlit's secrets.
+        auth: where sign-in is configured. `env`: in environment variables, or a file `.env` beside the main script
+            (`stguard env` lists them); when no provider is set up there, in Streamlit's secrets. A mapping: here, in
+            the form of the section `[auth]`. None: in Streamlit's secrets only.
         proxy: as for `Gateway`.
         origins: as for `Gateway`.
         anonymous: as for `Gateway`.
@@ -56,13 +64,17 @@ def App(  # noqa: N802  named as the class it makes
             run, or this Streamlit can't be guarded.
         PolicyFileError: the file of local accounts can't be read, or holds an error.
     """
-    if auth is not None:
-        raise ConfigurationError("auth: only None for now; configure [auth] in Streamlit's secrets")
     if private.context() is not None:
         raise ConfigurationError(
             "sg.App() inside a script run: `streamlit run` took this file for a page; start it with "
             "`uvicorn FILE:app`, or write `app = st.App(..., middleware=[Middleware(sg.Gateway)])`"
         )
+    secrets = dict(st_app_kwargs.pop("secrets", None) or {})
+    environ = variables.with_dotenv(Path(script_path).resolve().parent) if auth == "env" else {}
+    section = _section(auth, secrets, environ=environ)
+    if section is not None:
+        secrets["auth"] = section
+        variables.share_cookie_secret(section["cookie_secret"])
     keep()
     local = LocalAccounts(accounts) if accounts is not None else None
     gateway = Middleware(
@@ -75,9 +87,64 @@ def App(  # noqa: N802  named as the class it makes
         accounts=local,
     )
     behind = list(st_app_kwargs.pop("middleware", None) or ())
-    made = st.App(script_path, middleware=[gateway, *behind], **st_app_kwargs)
+    made = st.App(script_path, middleware=[gateway, *behind], secrets=secrets or None, **st_app_kwargs)
     folder = private.script_of(made).resolve().parent
     reject_pages_folder(folder)
     if local is not None:
         local.read(folder)
+    if section is not None:
+        variables.warn_unshared(st.get_option("server.cookieSecret"))
+    if auth == "env":
+        other = local is not None or proxy is not None or bool(identity_headers())
+        _settle(environ, given="auth" in secrets, other=other, mine={SECRET_VARIABLE} if local is not None else set())
     return made
+
+
+def _section(auth: object, secrets: Mapping[str, Any], *, environ: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the `[auth]` section to hand to Streamlit; None where it has one, or has to find one itself."""
+    if auth is None:
+        return None
+    if isinstance(auth, str):
+        if auth != "env":
+            raise ConfigurationError(f"auth is `env`, a mapping or None, got {quote(auth)}")
+        meant = "auth" not in secrets and environment.is_meant(environ)
+        return variables.auth_from_env(environ) if meant else None
+    if "auth" in secrets:
+        raise ConfigurationError("`[auth]` is given twice, as `auth` and in `secrets`; leave one of them out")
+    return variables.checked(auth)
+
+
+def _settle(environ: Mapping[str, str], *, given: bool, other: bool, mine: AbstractSet[str]) -> None:
+    """Say where sign-in is configured when that is in doubt, before somebody clicks.
+
+    Args:
+        environ: the variables.
+        given: whether `[auth]` was handed to Streamlit.
+        other: whether people may be signed in without a provider of `[auth]`.
+        mine: variables that are there for that other way.
+
+    Raises:
+        ConfigurationError: the environment begins to configure sign-in, and nothing else does.
+    """
+    in_file = _in_secrets_file()
+    if given and in_file and environment.is_meant(environ):
+        _LOG.warning(
+            "sign-in is configured twice: the environment counts, `[auth]` in Streamlit's secrets file does not; "
+            "remove one of them, or make it sg.App(..., auth=None) for the file"
+        )
+    if given or in_file:
+        return
+    if environment.read({name: value for name, value in environ.items() if name not in mine}).begun:
+        variables.auth_from_env(environ)
+    if not other:
+        _LOG.warning(
+            "sign-in is not configured: nobody can sign in to this app; set the variables that `stguard env` lists, "
+            "or add `[auth]` to Streamlit's secrets"
+        )
+
+
+def _in_secrets_file() -> bool:
+    try:
+        return "auth" in st.secrets
+    except FileNotFoundError:
+        return False
