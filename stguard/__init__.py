@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from stguard.app.settings import configure
     from stguard.app.state import state
     from stguard.app.usermenu import user_menu
-    from stguard.app.variables import auth_from_env
     from stguard.errors import (
         AccessDenied,
         ConfigurationError,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     )
     from stguard.model import Decision, Facts, Membership, Reason, Subject
     from stguard.policy import Policy
+    from stguard.variables import auth_from_env
 
 __all__ = [
     "AccessDenied",
@@ -75,7 +75,7 @@ _MODULES: Final = {
     "stguard.app.settings": ("configure",),
     "stguard.app.state": ("state",),
     "stguard.app.usermenu": ("user_menu",),
-    "stguard.app.variables": ("auth_from_env",),
+    "stguard.variables": ("auth_from_env",),
     "stguard.errors": (
         "AccessDenied",
         "ConfigurationError",

@@ -151,8 +151,8 @@ def redirect_problem(value: str) -> str | None:
         return f"expected the app's address, {example}, got one that can't be read"
     if parts.scheme not in ("https", "http") or not host:
         return f"expected the app's address from `https://` on, {example}, got something else"
-    if not parts.path.endswith(CALLBACK) or parts.query or parts.fragment:
-        return f"expected the app's address with `{CALLBACK}` at its end, {example}, got another end"
+    if not parts.path.endswith(CALLBACK) or parts.query or parts.fragment or parts.username is not None:
+        return f"expected the app's address with `{CALLBACK}` at its end, {example}, got another form"
     return None
 
 
@@ -280,7 +280,7 @@ RECIPES: Final = (
     _recipe(
         "microsoft",
         "Microsoft Entra ID",
-        Variable(name="MS_TENANT_ID", where="the same page > Directory (tenant) ID", check=_tenant),
+        Variable(name="MS_TENANT_ID", where="your app > Overview > Directory (tenant) ID", check=_tenant),
         prefix="MS_",
         client="Entra admin center > App registrations > your app > Overview > Application (client) ID"
         " | your app > Certificates & secrets > Client secrets > the column Value (not Secret ID)",

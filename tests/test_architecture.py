@@ -26,6 +26,7 @@ FLOOR = {
     "lifetime": 1,
     "appsource": 1,
     "store": 2,
+    "variables": 2,
     "sources": 2,
     "accounts": 2,
     "testing": 3,

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "decide": ("questions", "Answer requests in bulk, one JSON line each."),
     "matrix": ("matrices", "Show which role opens which pages and allows what."),
     "accounts": ("accounts", "Manage local accounts: add, passwd, disable, enable, remove, list."),
+    "env": ("variables", "Show which environment variables set up which identity provider."),
     "schema": ("schemas", "Print the JSON Schema of the policy file."),
 }
 """Each command's module and its line in the help; the module is imported when the command runs."""

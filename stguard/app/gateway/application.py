@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import streamlit as st
 from starlette.middleware import Middleware
 
-from stguard import environment
-from stguard.app import private, variables
+from stguard import environment, variables
+from stguard.app import private
 from stguard.app.gateway.accounts import SECRET_VARIABLE, LocalAccounts
 from stguard.app.gateway.ledger import keep
 from stguard.app.gateway.middleware import Gateway

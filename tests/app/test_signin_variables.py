@@ -20,7 +20,7 @@ from streamlit.runtime.secrets import secrets_singleton
 from streamlit.web.server.starlette import starlette_auth_routes
 
 import stguard as sg
-from stguard.app import variables
+from stguard import variables
 from stguard.dev import provider as provider_module
 from stguard.dev.people import from_list
 from tests.app.test_gateway import Browser, Server, wait_until_answers, wait_until_healthy
