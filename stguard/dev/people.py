@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from stguard.errors import ConfigurationError, quote
-from stguard.model import EMPTY, ClaimIs, ClaimPath, GroupIs, RoleIs, Who, WhoKind
+from stguard.model import EMPTY, ClaimIs, GroupIs, RoleIs, Who, WhoKind
+from stguard.providers import BY_NAME, GENERIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from stguard.model import Assignment, Claims, PolicyParts
+    from stguard.model import Assignment, ClaimPath, Claims, PolicyParts
 
 NOT_SENT: Final = frozenset(
     {
@@ -188,7 +189,7 @@ def _matches(who: Who, person: Person, *, parts: PolicyParts) -> bool:
         case WhoKind.DOMAIN:
             return person.email is not None and person.email.casefold().endswith(f"@{who.value}")
         case WhoKind.GROUP:
-            held = _at(person.claims, path=_group_path(parts))
+            held = _at(person.claims, path=_path(parts, "groups"))
             return isinstance(held, list) and who.value in held
         case WhoKind.CLAIM:
             held = person.claims.get(str(who.claim))
@@ -204,9 +205,9 @@ def _known(parts: PolicyParts, *, groups: tuple[str, ...] = ()) -> dict[str, Any
     """
     claims: dict[str, Any] = {}
     if groups or _asks_for_groups(parts):
-        _put(claims, path=_group_path(parts), value=list(groups))
+        _put(claims, path=_path(parts, "groups"), value=list(groups))
     if parts.roles:
-        _put(claims, path=(parts.identity.roles or ClaimPath(path=("roles",))).path, value=[])
+        _put(claims, path=_path(parts, "roles"), value=[])
     return claims
 
 
@@ -217,8 +218,13 @@ def _put(claims: dict[str, Any], *, path: tuple[str, ...], value: list[str]) -> 
     claims[last] = value
 
 
-def _group_path(parts: PolicyParts) -> tuple[str, ...]:
-    return (parts.identity.groups or ClaimPath(path=("groups",))).path
+def _path(parts: PolicyParts, fact: str) -> tuple[str, ...]:
+    """Return where the policy, or the preset that it names, reads roles or groups."""
+    row = BY_NAME.get(parts.identity.provider, GENERIC)  # `auto`: nobody knows the issuer of a development provider
+    where: ClaimPath | None = getattr(parts.identity, fact) or getattr(row, fact)
+    if where is None:
+        return (f"https://example.com/{fact}" if row.namespaced else fact,)
+    return where.path
 
 
 def _asks_for_groups(parts: PolicyParts) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stguard import Policy
+from stguard import Policy, environment
 from stguard.providers import BY_NAME, Provider
 
 HERE = Path(__file__).parent
@@ -87,3 +87,19 @@ def test_the_secrets_of_a_page_set_up_one_provider(row: Provider) -> None:
         assert {"client_id", "client_secret", "server_metadata_url"} <= section.keys()
         assert section["server_metadata_url"].endswith("/.well-known/openid-configuration")
         assert auth["redirect_uri"].endswith("/oauth2callback")
+
+
+@rows
+def test_the_variables_of_a_page_are_those_that_are_read(row: Provider) -> None:
+    known = {variable.name for variable in environment.GENERAL}
+    for recipe in (*environment.RECIPES, environment.oidc("ACME"), environment.oidc(row.name.upper())):
+        known |= set(recipe.names())
+    for text in blocks(row.name, "sh"):
+        assert {line.partition("=")[0] for line in text.splitlines()} <= known
+
+
+def test_the_language_is_described_with_every_preset() -> None:
+    (line,) = [
+        line for line in (PAGES.parent / "policy.md").read_text("utf-8").splitlines() if "| `provider` |" in line
+    ]
+    assert set(re.findall(r"`([a-z0-9]+)`", line)) == {"provider", "auto", *BY_NAME}

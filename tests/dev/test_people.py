@@ -85,6 +85,17 @@ def test_where_the_policy_asks_for_groups_they_are_known_and_stand_where_it_read
     assert found["staff@example.com"].claims["realm"] == {"teams": ["staff"]}
 
 
+@pytest.mark.parametrize("provider", ["auto", "generic", "entra", "keycloak", "auth0", "supabase", "authentik"])
+def test_the_preset_that_a_policy_names_knows_roles_and_groups_of_its_people(provider: str) -> None:
+    stated = "{stguard: 1, roles: {admin: {}}, assign: [{role: admin, group: staff}], identity: {provider: PRESET}}"
+    policy = Policy.from_yaml(stated.replace("PRESET", provider))
+    (person, *_) = people.from_policy(policy.parts)
+    subject = policy.subject({"iss": "http://localhost:8000", **person.claims})
+    assert subject is not None
+    assert set(subject.groups) == {"staff"}
+    assert not {"roles", "groups"} & subject.unknown.keys()
+
+
 def test_a_file_of_claims_is_read_as_yaml_and_as_json(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("- {email: ann@acme.com, groups: [a]}\n- {sub: '2'}\n")
     (tmp_path / "p.json").write_text('[{"email": "ann@acme.com", "groups": ["a"]}, {"sub": "2"}]')
