@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stguard.app.caches import cache_data, cache_resource
     from stguard.app.gateway import App, Gateway, TrustedProxy
     from stguard.app.guard import authorize, can, explain, requires, subject
+    from stguard.app.leaving import logout_page
     from stguard.app.menu import navigation
     from stguard.app.orgs import org, org_selector
     from stguard.app.screens import login_page
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     )
     from stguard.model import Decision, Facts, Membership, Reason, Subject
     from stguard.policy import Policy
+    from stguard.sources.propelauth import PropelAuth
     from stguard.variables import auth_from_env
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "Policy",
     "PolicyFileError",
     "Problem",
+    "PropelAuth",
     "Reason",
     "Severity",
     "StguardError",
@@ -56,6 +59,7 @@ __all__ = [
     "configure",
     "explain",
     "login_page",
+    "logout_page",
     "navigation",
     "org",
     "org_selector",
@@ -69,6 +73,7 @@ _MODULES: Final = {
     "stguard.app.caches": ("cache_data", "cache_resource"),
     "stguard.app.gateway": ("App", "Gateway", "TrustedProxy"),
     "stguard.app.guard": ("authorize", "can", "explain", "requires", "subject"),
+    "stguard.app.leaving": ("logout_page",),
     "stguard.app.menu": ("navigation",),
     "stguard.app.orgs": ("org", "org_selector"),
     "stguard.app.screens": ("login_page",),
@@ -87,6 +92,7 @@ _MODULES: Final = {
     ),
     "stguard.model": ("Decision", "Facts", "Membership", "Reason", "Subject"),
     "stguard.policy": ("Policy",),
+    "stguard.sources.propelauth": ("PropelAuth",),
 }
 
 _HOME: Final = {name: module for module, names in _MODULES.items() for name in names}

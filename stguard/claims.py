@@ -7,7 +7,7 @@ a fact marked unknown; never an exception.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, assert_never
 
@@ -200,6 +200,7 @@ def subject_from(  # noqa: PLR0913  one keyword for each thing that an identity 
     groups: Iterable[str] | None = (),
     memberships: Iterable[Membership | Mapping[str, Any]] | None = (),
     unknown: Mapping[str, str] = EMPTY,
+    complete: Collection[str] = (),
     active_org: str | None = None,
     impersonator: str | None = None,
 ) -> Subject | None:
@@ -213,6 +214,7 @@ def subject_from(  # noqa: PLR0913  one keyword for each thing that an identity 
         groups: group names it adds; None when it could not say.
         memberships: memberships it adds; None when it could not say.
         unknown: which of `roles`, `groups`, `memberships` it could not say in full, and why; what it gave counts.
+        complete: which of these it answers for in full, so that claims that lack them leave nothing unknown.
         active_org: the org it says is active, by its id there; None for none.
         impersonator: id of whoever acts as this person; None for nobody.
 
@@ -226,6 +228,9 @@ def subject_from(  # noqa: PLR0913  one keyword for each thing that an identity 
         return None
     reading = _Reading(claims, identity=identity, vocabulary=vocabulary)
     reading.read_doubts(unknown)
+    # One text would hold each of its parts, too.
+    listed = complete if isinstance(complete, tuple | list | set | frozenset) else ()
+    reading.complete = frozenset(fact for fact in ADDED if fact in listed)
     reading.read_person()
     reading.read_groups(groups)
     reading.read_roles(roles)
@@ -233,6 +238,30 @@ def subject_from(  # noqa: PLR0913  one keyword for each thing that an identity 
     reading.active_org = reading.own_org(active_org)
     reading.impersonator = _text(impersonator)
     return reading.subject()
+
+
+def propelauth_membership(org: str, entry: Mapping[str, Any]) -> Membership | None:
+    """Return the membership that PropelAuth describes, in a token as on its API; None where it names no role.
+
+    An app there has either one role in a hierarchy, sent with those below it, or several roles at once.
+    """
+    own = entry.get("user_role")
+    if own is None:
+        return None
+    roles: list[Any] = [own]
+    inherited, several = entry.get("inherited_user_roles_plus_current_role"), entry.get("additional_roles")
+    # https://docs.propelauth.com/overview/authorization/rbac: where people hold several, no role inherits another.
+    for more in (several,) if entry.get("org_role_structure") == "multi_role" else (inherited, several):
+        # What is there but no list may name the role that a forbid asks for: then the roles are not all known.
+        roles += more if isinstance(more, list) else [] if more is None else [None]
+    name, metadata = entry.get("org_name"), entry.get("org_metadata")
+    return Membership(
+        org=org,
+        name=name if isinstance(name, str) else None,
+        roles=tuple(roles),
+        permissions=entry.get("user_permissions"),
+        metadata=metadata if isinstance(metadata, Mapping) else {},
+    )
 
 
 class _Reading:
@@ -250,6 +279,7 @@ class _Reading:
         self.groups: frozenset[str] = frozenset()
         self.roles: frozenset[str] = frozenset()
         self.members: dict[str, Membership] = {}
+        self.complete: frozenset[str] = frozenset()
         self.active_org: str | None = None
         self.impersonator: str | None = None
 
@@ -316,13 +346,15 @@ class _Reading:
         else:
             values = Values(frozenset(), "no claim and no identity source says which groups there are")
         self.groups = values.known | extra.known
-        self._unknown("groups", values.unknown or extra.unknown)
+        self._unsaid("groups", values.unknown)
+        self._unknown("groups", extra.unknown)
 
     def read_roles(self, added: Iterable[str] | None) -> None:
         extra = self._added(added, "roles")
         values = self._claimed("roles", self.identity.roles or self.provider.roles) or self._unread()
         self.roles = self._declared_roles(values.known | extra.known)
-        self._unknown("roles", values.unknown or extra.unknown)
+        self._unsaid("roles", values.unknown)
+        self._unknown("roles", extra.unknown)
         if self.vocabulary.multi_tenant:
             for role in sorted(self.roles - self.vocabulary.cross_org):
                 self._note("role {} came without an org and is not `cross_org`: ignored", role)
@@ -391,7 +423,8 @@ class _Reading:
         # Without orgs in the policy nobody asks for them: a tenant or a domain is nothing to remark on then.
         where = (self.identity.orgs or self.provider.orgs) if self.vocabulary.multi_tenant else None
         values = self._claimed("orgs", where) or NOTHING
-        self._unknown("orgs", values.unknown)
+        if "memberships" not in self.complete:
+            self._unknown("orgs", values.unknown)
         name = self._org_name() if len(values.known) == 1 else None
         for org in sorted(values.known):
             if org in self.provider.no_orgs:
@@ -420,7 +453,7 @@ class _Reading:
             org = one.get("org_id") if isinstance(one, Mapping) else None
             value = {org: one} if isinstance(org, str) else None
         if value is None:
-            self._unknown("memberships", "the identity provider sent no roles by org")
+            self._unsaid("memberships", "the identity provider sent no roles by org")
             return
         match shape:
             case Pairs.ROLE_TO_ORGS:
@@ -469,19 +502,11 @@ class _Reading:
         self._add({"org": org, "roles": roles if stated else None, "permissions": permissions})
 
     def _add_member(self, org: str, entry: Mapping[str, Any]) -> None:
-        if entry.get("user_role") is None:
+        membership = propelauth_membership(org, entry)
+        if membership is None:
             self._note("org {} came without a role: no membership", org)
-            return
-        inherited = entry.get("inherited_user_roles_plus_current_role")
-        several = entry.get("additional_roles")
-        roles = [entry["user_role"]]
-        # https://docs.propelauth.com/overview/authorization/rbac: where people hold several, no role inherits another.
-        for more in (several,) if entry.get("org_role_structure") == "multi_role" else (inherited, several):
-            # What is there but no list may name the role that a forbid asks for: then the roles are not all known.
-            roles += more if isinstance(more, list) else [] if more is None else [None]
-        self._add(
-            {"org": org, "name": entry.get("org_name"), "roles": roles, "permissions": entry.get("user_permissions")}
-        )
+        else:
+            self._add(membership)
 
     def _add(self, entry: object) -> None:
         """Join one membership that a source or a claim names, whatever its form."""
@@ -543,6 +568,11 @@ class _Reading:
     def own_org(self, org: object) -> str | None:
         """Return the policy's name of an org that a source calls active; whether it may be is asked at each use."""
         return self.identity.org_names.get(org, org) if isinstance(org, str) and org else None
+
+    def _unsaid(self, fact: str, why: str | None) -> None:
+        """Mark what the claims don't say, unless an identity source answers for it in full."""
+        if fact not in self.complete:
+            self._unknown(fact, why)
 
     def _unknown(self, fact: str, why: str | None) -> None:
         if why is not None:

@@ -51,7 +51,7 @@ class Membership:
     name: str | None = None
     roles: tuple[str, ...] | None = ()
     permissions: tuple[str, ...] | None = ()
-    metadata: Mapping[str, Any] = field(default_factory=_empty, hash=False, repr=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,8 @@ class Facts:
         memberships: one entry for each org; None when the source could not say.
         unknown: which of these facts are not complete, and why, in plain words without addresses or secrets: keys are
             `roles`, `groups`, `memberships`. What is given counts, the rest is unknown.
+        complete: which of these facts a source answers for in full, so that a token without them leaves nothing
+            unknown. What a token does bring counts as well.
         blocked: the sentence for a person whose account counts as nobody (`Your account is disabled.`); None for an
             account that counts.
         active_org: the org the identity provider says is active, by its id there; a wish like any other, and None for
@@ -75,6 +77,7 @@ class Facts:
     groups: tuple[str, ...] | None = ()
     memberships: tuple[Membership, ...] | None = ()
     unknown: Mapping[str, str] = field(default_factory=_empty, hash=False)
+    complete: tuple[str, ...] = ()
     blocked: str | None = None
     active_org: str | None = None
     impersonator: str | None = None

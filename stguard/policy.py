@@ -5,6 +5,7 @@ The engine decides and `reasons` says why; this module loads, checks the names t
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import time
@@ -40,7 +41,7 @@ from stguard.model import (
 from stguard.naming import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from stguard.model import Decision
@@ -203,6 +204,7 @@ class Policy:
         groups: Iterable[str] | None = (),
         memberships: Iterable[Membership | Mapping[str, Any]] | None = (),
         unknown: Mapping[str, str] = EMPTY,
+        complete: Collection[str] = (),
         active_org: str | None = None,
         impersonator: str | None = None,
     ) -> Subject | None:
@@ -215,6 +217,7 @@ class Policy:
             memberships: memberships it adds; None when it could not say.
             unknown: which of `roles`, `groups`, `memberships` it could not say in full, and why in plain words; what
                 it gave counts.
+            complete: which of these it answers for in full, so that claims that lack them leave nothing unknown.
             active_org: the org it says is active, by its id there; a wish. None for none.
             impersonator: id of whoever acts as this person; None for nobody.
 
@@ -229,6 +232,7 @@ class Policy:
             groups=groups,
             memberships=memberships,
             unknown=unknown,
+            complete=complete,
             active_org=active_org,
             impersonator=impersonator,
         )
@@ -271,7 +275,8 @@ class Policy:
             name=(declared if declared != org else None) or (given.name if given else None) or declared,
             roles=tuple(self.roles[role] for role in engine.bits(view.direct)),
             permissions=given.permissions if given else (),
-            metadata=given.metadata if given else EMPTY,
+            # A copy: what one session does with it must not reach another that was given the same answer.
+            metadata=copy.deepcopy(given.metadata) if given and given.metadata else {},
         )
 
     # --- questions

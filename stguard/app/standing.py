@@ -313,6 +313,7 @@ def subject_with(claims: Claims | None, facts: Facts, policy: Policy) -> Subject
         groups=facts.groups,
         memberships=facts.memberships,
         unknown=facts.unknown,
+        complete=facts.complete,
         active_org=facts.active_org,
         impersonator=facts.impersonator,
     )
@@ -389,8 +390,8 @@ def _known(claims: Claims | None, settings: Settings, policy: Policy, memo: Memo
         and _same_claims(known.claims, claims)
     ):
         return known
-    facts = joined(answers) if answers else _NOTHING_ADDED
     try:
+        facts = joined(answers) if answers else _NOTHING_ADDED
         subject = subject_with(claims, facts, policy)
     except Exception:  # noqa: BLE001  claims of a shape nobody thought of must not open anything
         _LOG.exception("claims could not be read; they count as nobody")

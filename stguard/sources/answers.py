@@ -429,6 +429,7 @@ def joined(answers: Sequence[Answer]) -> Facts:
             unknown.setdefault(name, why)
         whole = replace(
             whole,
+            complete=(*whole.complete, *facts.complete),
             blocked=whole.blocked if whole.blocked is not None else facts.blocked,
             active_org=whole.active_org if whole.active_org is not None else facts.active_org,
             impersonator=whole.impersonator if whole.impersonator is not None else facts.impersonator,
