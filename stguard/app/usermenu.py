@@ -27,15 +27,17 @@ if TYPE_CHECKING:
 _PERSON: Final = ":material/account_circle:"
 _ACTS_AS: Final = ":material/supervisor_account:"
 
-_ROUND: Final = "display:block;width:40px;height:40px;border-radius:50%;"
+_LABEL: Final = 24
+"""Longest name on the button that opens the menu; the menu has all of it."""
 
-_PICTURE: Final = f'<img src="{{}}" alt="" referrerpolicy="no-referrer" style="{_ROUND}object-fit:cover">'
-
-_INITIALS: Final = (
-    f'<div aria-hidden="true" style="{_ROUND}background:#64748b;color:#fff;font-size:15px;font-weight:600;'
-    'line-height:40px;text-align:center">{}</div>'
+_AVATAR: Final = (
+    '<div aria-hidden="true" style="position:relative;width:40px;height:40px;border-radius:50%;overflow:hidden;'
+    'background:#64748b;color:#fff;font-size:15px;font-weight:600;line-height:40px;text-align:center">{}{}</div>'
 )
-"""Readable on light and on dark pages."""
+"""Initials, readable on light and on dark pages, and what lies over them."""
+
+_PICTURE: Final = '<div style="position:absolute;inset:0;background:center/cover url(&quot;{}&quot;)"></div>'
+"""As a background, a picture that can't be had leaves the initials to be seen."""
 
 
 @at(OURS)
@@ -65,7 +67,8 @@ def user_menu(*, container: DeltaGenerator | None = None, picture: bool = True) 
                 if asked.subject.impersonator is not None
                 else ":material/account_circle:"
             )
-            with st.popover(plain(_name(asked.subject)), icon=icon):
+            name = _name(asked.subject)
+            with st.popover(plain(name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"), icon=icon):
                 _shows(asked, asked.subject, picture=picture)
 
 
@@ -108,12 +111,11 @@ def _name(who: Subject) -> str:
 
 
 def _avatar(address: str | None, *, name: str) -> str:
-    """Return a round picture as HTML: the one at a showable address, else the initials of the first and last word.
+    """Return a round picture as HTML: the initials of the first and the last word, under the picture at an address.
 
-    SECURITY: the only HTML that is made of what came with the claims; Streamlit cleans it once more.
+    SECURITY: the only HTML that is made of what came with the claims; Streamlit cleans it once more. An address that
+    `showable` returned holds neither a quote `"` nor a backslash, so it can't leave its place in the style.
     """
-    if address is not None:
-        return _PICTURE.format(escape(address))
     words = [word for word in name.partition("@")[0].replace(".", " ").split() if word[0].isalpha()]
-    initials = "".join(word[0] for word in (*words[:1], *words[1:][-1:])).upper()
-    return _INITIALS.format(escape(initials or "\N{BUST IN SILHOUETTE}"))
+    initials = "".join(word[0] for word in (*words[:1], *words[1:][-1:])).upper() or "\N{BUST IN SILHOUETTE}"
+    return _AVATAR.format(escape(initials), "" if address is None else _PICTURE.format(escape(address)))

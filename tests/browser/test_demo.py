@@ -115,6 +115,69 @@ def test_an_org_from_the_address_is_only_a_wish(visit: Visit, policy: Policy) ->
     assert set(menu(page)) == expected_menu(policy, sub="vic", org=None)
 
 
+def choose(page: Page, org: str) -> None:
+    page.get_by_role("combobox", name=re.compile("Organization")).click()
+    page.get_by_role("option", name=org).click()
+    in_org(page, org)
+
+
+def in_org(page: Page, org: str) -> None:
+    expect(page.get_by_test_id("stMain").get_by_text(f"You work in {org}")).to_be_visible()
+
+
+def test_the_org_chosen_last_is_there_after_a_reload_and_in_a_new_tab(visit: Visit) -> None:
+    page = visit("ann")
+    page.goto("/?org=acme")
+    in_org(page, "Acme Inc")
+    choose(page, "Globex")
+    page.reload()
+    in_org(page, "Globex")
+    page.goto("/")
+    in_org(page, "Globex")
+    other = page.context.new_page()
+    other.goto("/")
+    in_org(other, "Globex")
+    choose(other, "Acme Inc")
+    choose(page, "Globex")
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="Status").click()
+    heading(page, "Status")
+    other.get_by_test_id("stSidebarNavLink").filter(has_text="Status").click()
+    heading(other, "Status")
+    for tab, org in ((page, "Globex"), (other, "Acme Inc")):  # each tab is where it was
+        tab.get_by_test_id("stSidebarNavLink").filter(has_text="Home").click()
+        in_org(tab, org)
+
+
+def test_who_signs_in_after_another_in_one_browser_begins_in_their_own_org(visit: Visit, sign_in: SignIn) -> None:
+    page = visit("nobody")
+    sign_in(page, "sam")
+    choose(page, "Acme Inc")
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_test_id("stMain").get_by_role("button", name="Sign in")).to_be_visible()
+    sign_in(page, "vic")
+    in_org(page, "Globex")
+
+
+def test_a_membership_that_ends_is_told_and_the_only_org_left_takes_its_place(visit: Visit, policy_file: Path) -> None:
+    page = visit("ann")
+    page.goto("/?org=globex")
+    in_org(page, "Globex")
+    before = policy_file.read_text()
+    rules = before.partition("tests:")[0]
+    line = next(line for line in rules.splitlines(keepends=True) if "ann-in-globex" in line)
+    try:
+        policy_file.write_text(rules.replace(line, ""))
+        # The click is lost with the org it was meant for, whatever it was.
+        page.get_by_test_id("stSidebarNavLink").filter(has_text="Home").click()
+        expect(page.get_by_text("You are no longer a member of Globex.")).to_be_visible()
+        in_org(page, "Acme Inc")
+        page.get_by_test_id("stSidebarNavLink").filter(has_text="Status").click()
+        heading(page, "Status")
+        expect(page.get_by_text("You are no longer a member of Globex.")).to_have_count(0)
+    finally:
+        policy_file.write_text(before)
+
+
 def test_a_refused_callback_does_nothing_and_says_so(visit: Visit) -> None:
     page = visit("cora")
     page.goto("/reports?org=acme")
