@@ -28,6 +28,8 @@ COMMANDS: Final = {
     "test": ("checks", "Run the inline tests of a policy."),
     "explain": ("questions", "Say whether somebody may do something, and why."),
     "decide": ("questions", "Answer requests in bulk, one JSON line each."),
+    "who": ("differences", "Say who may do something: by assignment, by role, by group."),
+    "diff": ("differences", "Say exactly who gains and who loses what by an edit."),
     "matrix": ("matrices", "Show which role opens which pages and allows what."),
     "accounts": ("accounts", "Manage local accounts: add, passwd, disable, enable, remove, list."),
     "env": ("variables", "Show which environment variables set up which identity provider."),

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _ONE_OR_TWO: Final = (1, 2)
 
 
-def _policy_and(words: tuple[str, ...], *, noun: str) -> tuple[str | None, str]:
+def policy_and(words: tuple[str, ...], *, noun: str) -> tuple[str | None, str]:
+    """Return the policy's path, None when it was left out, and the one other argument."""
     if len(words) not in _ONE_OR_TWO:
         got = "nothing" if not words else f"{len(words)} arguments"
         raise click.UsageError(f"expected [POLICY] {noun}, got {got}")
@@ -47,7 +48,7 @@ def explain_command(words: tuple[str, ...], who: Asker, org: str | None, at: dat
     ACTION is a permission such as report:view, or page:NAME. WHO is an e-mail (taken as verified), a JSON file of
     claims as the identity provider sends them, or "anonymous". Exits with 3 when the answer is no.
     """
-    given, action = _policy_and(words, noun="ACTION")
+    given, action = policy_and(words, noun="ACTION")
     policy = load(locate(given), as_json=as_json)
     subject = policy.subject(who.claims)
     try:
@@ -100,7 +101,7 @@ def decide_command(words: tuple[str, ...], *, as_json: bool) -> None:
     "memberships": [{"org", "roles", "permissions"}], "org": str|null, "action": "area:verb"|"page:NAME",
     "at": str|null}; only action is required. A line that can't be read gets {"error": ...}, and the exit code is 1.
     """
-    given, requests = _policy_and(words, noun="REQUESTS.jsonl")
+    given, requests = policy_and(words, noun="REQUESTS.jsonl")
     policy = load(locate(given), as_json=as_json)
     bad = 0
     with _lines_of(requests) as lines:

@@ -1,0 +1,299 @@
+"""Who gains and who loses what between two policies, and who may do something under one: exactly.
+
+Nothing is sampled: each answer is worked out for everybody at once, over every who-key, claim value, group, role, org
+and moment that occurs in either policy, and "anyone else". A difference that is listed nowhere is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from itertools import combinations
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stguard import engine
+from stguard.analysis.circumstances import Side, cases, orgs_of
+from stguard.analysis.cover import cover
+from stguard.analysis.diagram import NEVER
+from stguard.analysis.people import MEMBER, unknown_fact
+from stguard.analysis.question import NO_EFFECT, SECTION_ACTION, THIS, actions
+from stguard.errors import quote
+from stguard.model import EVERY_ORG, PAGE_ACTION, Who
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from stguard.analysis.circumstances import Case
+    from stguard.analysis.diagram import Function
+    from stguard.analysis.people import Fact
+    from stguard.analysis.question import Question
+    from stguard.model import Assignment
+    from stguard.policy import Policy
+
+ANONYMOUS: Final = "anonymous"
+SIGNED_IN: Final = "signed_in"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Say that somebody gains or loses something.
+
+    Attributes:
+        who: a who-key as `email:ann@acme.com`, `group:x`, `role:x` (whoever brings that role along), `anonymous`,
+            `signed_in`; several joined by ` and ` where it takes them together; `groups unknown` and the like for whose
+            facts the provider doesn't send.
+        org: in which org; `*` in every org; None without one.
+        action: a permission, `page:NAME`, or `page:*` for pages that are not listed.
+        because: what in the policies makes the difference, in plain words.
+    """
+
+    who: str
+    org: str | None
+    action: str
+    because: str
+
+    def as_json(self) -> dict[str, str | None]:
+        """Return the fields that `stguard diff --json` prints."""
+        return {"who": self.who, "org": self.org, "action": self.action, "because": self.because}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Hold what two policies decide differently.
+
+    Attributes:
+        gains: what is allowed under the new one only.
+        losses: what is allowed under the old one only.
+        other: in plain words, what else changes: menu sections, how claims are read, how long a login counts.
+    """
+
+    gains: tuple[Change, ...]
+    losses: tuple[Change, ...]
+    other: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        """Return whether there is any difference."""
+        return bool(self.gains or self.losses or self.other)
+
+
+def difference(old: Policy, new: Policy) -> Difference:
+    """Return exactly who gains and who loses which permission and page between two policies."""
+    return _Comparison(old, new).difference()
+
+
+class Told(NamedTuple):
+    """Hold who gains or loses something in one org, before equal lines are joined."""
+
+    who: str
+    org: str | None
+    action: str
+    because: str
+
+
+class _Comparison:
+    """Compare two policies action by action, org by org, moment by moment."""
+
+    def __init__(self, old: Policy, new: Policy) -> None:
+        self._alike = old.parts.identity == new.parts.identity
+        self._sides = (Side(old, by_our_names=self._alike), Side(new, by_our_names=self._alike))
+        self._actions = actions((old, new))
+        self._orgs = orgs_of(self._sides)
+        self._changed = {org: self._changed_roles(org) for org in self._orgs}
+
+    def difference(self) -> Difference:
+        lines: tuple[dict[Told, None], dict[Told, None]] = ({}, {})
+        for group in self._groups():
+            for gained, line in self._differences(group[0]):
+                for action in group:
+                    who = line.who.replace(f"permission:{THIS}", f"permission:{action}")
+                    lines[gained][line._replace(who=who, action=action)] = None
+        old, new = (side.policy for side in self._sides)
+        named = [org for org in self._orgs if org is not None]
+        losses, gains = (_joined(list(found), named, self._actions) for found in lines)
+        other = [*_other(old, new), *_by_section(gains, "opens to"), *_by_section(losses, "closes for")]
+        return Difference(gains=_asked_for(gains), losses=_asked_for(losses), other=tuple(other))
+
+    def _groups(self) -> list[list[str]]:
+        """Return the actions, those together of which both policies say the same."""
+        groups: dict[object, list[str]] = {}
+        for action in self._actions:
+            asked = tuple(side.questions.about(action) for side in self._sides)
+            groups.setdefault((asked, None if self._alike and THIS in _names(asked) else action), []).append(action)
+        return list(groups.values())
+
+    def _changed_roles(self, org: str | None) -> frozenset[str]:
+        old, new = ({(each.who, *_given(each)) for each in side.assignments(org)} for side in self._sides)
+        return frozenset(row[1] for row in old ^ new)
+
+    def _can_differ(self, asked: Sequence[Question], org: str | None) -> bool:
+        one, other = asked
+        if one != other or not self._alike or len({side.knows(org) for side in self._sides}) > 1:
+            return True
+        changed = self._changed[org]
+        if one.needs_membership:
+            return bool(changed)
+        return bool(changed) and any(effect != NO_EFFECT and role in changed for role, effect in one.effects)
+
+    def _differences(self, action: str) -> Iterator[tuple[bool, Told]]:
+        """Yield whether it is gained, and who by what, for one action."""
+        asked = tuple(side.questions.about(action) for side in self._sides)
+        before, after = (visitor_may(side.policy, question) for side, question in zip(self._sides, asked, strict=True))
+        if before is not after:
+            yield after, Told(ANONYMOUS, None, action, self._because(action, asked, gained=after))
+        for org in self._orgs:
+            if not self._can_differ(asked, org):
+                continue
+            for case in cases(self._sides, action, org):
+                old, new = case.allowed
+                if old == new:
+                    continue
+                for gained in (False, True):
+                    only = case.people.diagrams.without(*((new, old) if gained else (old, new)))
+                    yield from ((gained, line) for line in self._who(action, asked, case, only, gained=gained))
+
+    def _who(
+        self, action: str, asked: Sequence[Question], case: Case, only: Function, *, gained: bool
+    ) -> Iterator[Told]:
+        denials = [_denials(question) for question in asked]
+        changed = denials[0] ^ denials[1]
+        unknown = {unknown_fact(who) for who, _ in changed}
+
+        def names_all(fact: Fact) -> bool:
+            return any(who == key for who, _ in changed for key in fact.keys) or fact.unknown in unknown
+
+        for roles in _pairs(asked[gained is False].separations - asked[gained].separations):
+            answer = case.answers[gained is False]
+            meet = case.people.diagrams.both(only, case.people.possible, answer.meet(roles))
+            if meet != NEVER:
+                who = " and ".join(f"role:{role}" for role in sorted(roles))
+                yield Told(who, case.org, action, self._because(action, asked, gained=gained))
+                only = case.people.diagrams.without(only, meet)
+        for together in cover(case.people, only, names_all=names_all):
+            if len(together) == 1:
+                fact = together[0]
+                keys = fact.keys or (None,) * len(fact.names)
+                for name, key in zip(fact.names, keys, strict=True):
+                    yield Told(name, case.org, action, self._because(action, asked, key, case.org, gained=gained))
+            else:
+                who = " and ".join(fact.names[0] for fact in together if fact.unknown != MEMBER) or SIGNED_IN
+                yield Told(who, case.org, action, self._because(action, asked, gained=gained))
+
+    # --- why
+
+    def _because(
+        self, action: str, asked: Sequence[Question], key: Who | None = None, org: str | None = None, *, gained: bool
+    ) -> str:
+        old, new = self._sides
+        without, having = (old, new) if gained else (new, old)
+        effects = dict(asked[gained].effects)
+        if key is not None:
+            there = {_given(each) for each in without.to(key, org)}
+            for each in having.to(key, org):
+                if effects[each.role] != NO_EFFECT and _given(each) not in there:
+                    return f"assignment {quote(each.id)} {'gives' if gained else 'gave'} role {quote(each.role)}"
+        if asked[0].rule != asked[1].rule:
+            return _rule_changed(action, asked)
+        if asked[0].separations != asked[1].separations:
+            return "the roles that nobody may hold together changed"
+        denials = [_denials(question) for question in asked]
+        changed = denials[0] - denials[1] if gained else denials[1] - denials[0]
+        if changed:
+            side = old if gained else new
+            named = [forbid for forbid in side.policy.parts.forbids if (forbid.who, forbid.org) in changed]
+            return f"forbid {quote(named[0].id)} {'no longer applies' if gained else 'applies now'}"
+        roles = self._changed_definitions(asked)
+        if roles:
+            return f"role{'s' if len(roles) > 1 else ''} {', '.join(quote(role) for role in roles)} changed"
+        if not self._alike:
+            return "the identity section changed"
+        if len({side.knows(org) for side in self._sides}) > 1:
+            return f"org {quote(org)} is {'new' if gained else 'gone'}"
+        return "assignments changed"
+
+    def _changed_definitions(self, asked: Sequence[Question]) -> list[str]:
+        """Return the roles that were written differently, of those that change anything here."""
+        before, after = (dict(question.effects) for question in asked)
+        changed = sorted(role for role in before.keys() | after.keys() if before.get(role) != after.get(role))
+        old, new = (side.policy.parts.roles for side in self._sides)
+        return [role for role in changed if old.get(role) != new.get(role)] or changed
+
+
+def _given(assignment: Assignment) -> tuple[str, float | None, float | None]:
+    return assignment.role, assignment.since, assignment.until
+
+
+def visitor_may(policy: Policy, asked: Question) -> bool:
+    """Tell whether somebody who isn't signed in is allowed what a question asks."""
+    if asked.rule is None or asked.denials or THIS in _names((asked,)):
+        return False
+    return engine.rule_value(asked.rule, engine.view_of(policy.tables, None, org=None, at=0.0)) == engine.TRUE
+
+
+def _pairs(separations: Iterable[frozenset[str]]) -> Iterator[frozenset[str]]:
+    for together in sorted(separations, key=sorted):
+        yield from (frozenset(pair) for pair in combinations(sorted(together), 2))
+
+
+def _names(asked: Sequence[Question]) -> set[str]:
+    return {name for question in asked for name, _ in question.permission_denials}
+
+
+def _denials(asked: Question) -> frozenset[tuple[Who, str | None]]:
+    return asked.denials.union(*(denials for _, denials in asked.permission_denials))
+
+
+def _rule_changed(action: str, asked: Sequence[Question]) -> str:
+    if action.startswith(SECTION_ACTION):
+        return f"the rule of section {quote(action.removeprefix(SECTION_ACTION))} changed"
+    if not action.startswith(PAGE_ACTION):
+        return f"permission {quote(action)} is {'new' if asked[0].rule is None else 'gone'}"
+    page = quote(action.removeprefix(PAGE_ACTION))
+    if asked[0].rule is None:
+        return f"page {page} is new"
+    return f"page {page} is gone" if asked[1].rule is None else f"the rule of page {page} changed"
+
+
+def _joined(found: Sequence[Told], orgs: Sequence[str], order: Sequence[str]) -> tuple[Change, ...]:
+    """Return a line for each, one for all orgs where it is the same in all, in the order of the actions."""
+    by_line: dict[tuple[str, str, str], dict[str | None, None]] = {}
+    for line in found:
+        by_line.setdefault((line.who, line.action, line.because), {})[line.org] = None
+    changes = []
+    for (who, action, because), where in by_line.items():
+        everywhere = len(orgs) > 1 and all(org in where for org in orgs)
+        if who in (ANONYMOUS, SIGNED_IN) and None in where and all(org in where for org in orgs):
+            places: list[str | None] = [None]
+        else:
+            places = [EVERY_ORG] if everywhere else list(where)
+        changes += [Change(who=who, org=org, action=action, because=because) for org in places]
+    rank = {action: number for number, action in enumerate(order)}
+    return tuple(sorted(changes, key=lambda each: (rank[each.action], each.org or "", each.who)))
+
+
+def _asked_for(changes: Sequence[Change]) -> tuple[Change, ...]:
+    return tuple(change for change in changes if not change.action.startswith(SECTION_ACTION))
+
+
+def _by_section(changes: Sequence[Change], verb: str) -> Iterator[str]:
+    """Yield a line for each change of a menu section: its pages then also change for whom they stand in it."""
+    for each in changes:
+        if each.action.startswith(SECTION_ACTION):
+            place = "" if each.org is None else " in every org" if each.org == EVERY_ORG else f" in {each.org}"
+            yield f"section {quote(each.action.removeprefix(SECTION_ACTION))} {verb} {each.who}{place}: {each.because}"
+
+
+def _other(old: Policy, new: Policy) -> tuple[str, ...]:
+    """Return in words what changes besides who may do what."""
+    told = []
+    before, after = old.parts, new.parts
+    if before.identity != after.identity:
+        names = [each.name for each in fields(before.identity) if _differs(before.identity, after.identity, each.name)]
+        told.append(f"how claims are read changes: identity.{', identity.'.join(names)}")
+    if before.sessions != after.sessions:
+        told.append("how long a login counts changes: sessions")
+    if {(each.who, each.before) for each in before.revocations} != {(e.who, e.before) for e in after.revocations}:
+        told.append("which logins no longer count changes: revoked")
+    return tuple(told)
+
+
+def _differs(one: object, other: object, name: str) -> bool:
+    return bool(getattr(one, name) != getattr(other, name))

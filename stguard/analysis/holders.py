@@ -1,0 +1,97 @@
+"""Who may do something under one policy, as who-keys: by assignment, by role, by group, or anyone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stguard.analysis.circumstances import ANY_OTHER_ORG, Side, cases, orgs_of
+from stguard.analysis.cover import cover
+from stguard.analysis.difference import ANONYMOUS, SIGNED_IN, visitor_may
+from stguard.analysis.question import NO_EFFECT, THIS
+from stguard.errors import quote
+from stguard.model import EVERY_ORG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stguard.analysis.people import Fact
+    from stguard.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Say who may do something.
+
+    Attributes:
+        who: as in `Change`.
+        org: in which org; `*` in every org; None without one.
+        because: what gives it, in plain words.
+    """
+
+    who: str
+    org: str | None
+    because: str
+
+    def as_json(self) -> dict[str, str | None]:
+        """Return the fields that `stguard who --json` prints."""
+        return {"who": self.who, "org": self.org, "because": self.because}
+
+
+def holders(policy: Policy, action: str, *, org: str | None = None, at: float) -> tuple[Holder, ...]:
+    """Return exactly who may do something at a moment.
+
+    Args:
+        policy: the policy.
+        action: a permission or `page:NAME`, declared.
+        org: only in this org; None in every one, and without one.
+        at: Unix seconds.
+    """
+    side = Side(policy, by_our_names=True)
+    if visitor_may(policy, side.questions.about(action)):
+        return (Holder(who=ANONYMOUS, org=None, because="anyone may, signed in or not"),)
+    places = orgs_of((side,)) if org is None else (org,)
+    found: dict[tuple[str, str], list[str | None]] = {}
+    for place in places:
+        for case in cases((side,), action, place, at=at):
+            for together in cover(case.people, case.allowed[0], names_all=lambda _fact: False):
+                for who, because in _told(side, action, together, case.org):
+                    found.setdefault((who, because), []).append(place)
+    named = [place for place in places if place is not None]
+    return tuple(
+        Holder(who=who, org=shown, because=because)
+        for (who, because), where in found.items()
+        for shown in _places(who, where, named)
+    )
+
+
+def _places(who: str, where: list[str | None], named: list[str]) -> list[str | None]:
+    if who == SIGNED_IN and None in where and all(org in where for org in named):
+        return [None]
+    if len(named) > 1 and all(org in where for org in named):
+        return [EVERY_ORG]
+    return [EVERY_ORG if org == ANY_OTHER_ORG else org for org in where]
+
+
+def _told(side: Side, action: str, together: tuple[Fact, ...], org: str | None) -> Iterator[tuple[str, str]]:
+    if not together:
+        yield SIGNED_IN, "anyone who is signed in may"
+        return
+    names = [fact.names[0].replace(f"permission:{THIS}", f"permission:{action}") for fact in together]
+    if len(together) > 1:
+        yield " and ".join(names), "these together"
+        return
+    fact = together[0]
+    if not fact.keys:
+        for name in fact.names:
+            kind, _, rest = name.partition(":")
+            shown = action if rest == THIS else rest
+            yield f"{kind}:{shown}", f"whoever the identity provider gives {kind} {quote(shown)}"
+        return
+    effects = dict(side.questions.about(action).effects)
+    for key in fact.keys:
+        given = [each for each in side.to(key, org) if effects[each.role] != NO_EFFECT]
+        because = (
+            f"assignment {quote(given[0].id)} gives role {quote(given[0].role)}" if given else "the rule names them"
+        )
+        yield str(key), because
