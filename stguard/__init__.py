@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from stguard.app.caches import cache_data, cache_resource
-    from stguard.app.gateway import App, Gateway, TrustedProxy
+    from stguard.app.gateway import App, BearerTokens, Gateway, TrustedProxy
     from stguard.app.guard import authorize, can, explain, requires, subject
     from stguard.app.leaving import logout_page
     from stguard.app.menu import navigation
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessDenied",
     "App",
+    "BearerTokens",
     "ConfigurationError",
     "Decision",
     "Facts",
@@ -71,7 +72,7 @@ __all__ = [
 
 _MODULES: Final = {
     "stguard.app.caches": ("cache_data", "cache_resource"),
-    "stguard.app.gateway": ("App", "Gateway", "TrustedProxy"),
+    "stguard.app.gateway": ("App", "BearerTokens", "Gateway", "TrustedProxy"),
     "stguard.app.guard": ("authorize", "can", "explain", "requires", "subject"),
     "stguard.app.leaving": ("logout_page",),
     "stguard.app.menu": ("navigation",),

@@ -26,6 +26,8 @@ FLOOR = {
     "lifetime": 1,
     "analysis": 1,
     "appsource": 1,
+    "tokens": 1,
+    "keys": 2,
     "store": 2,
     "variables": 2,
     "sources": 2,

@@ -287,6 +287,8 @@ def standing() -> Standing:
     known = _known(run.claims, settings, policy, run.memo)
     if known is None or known.subject is None:
         over = known.blocked if known is not None else None
+        if run.claims is None and private.sign_in_ended(ctx):
+            over = ENDED  # the gateway has taken the login out
         return Standing(ctx, settings, policy, None, run.memo, over=over, claims=run.claims)
     acts = private.in_callback(ctx) or not private.in_fragment_run(ctx)
     if logins.over(policy, known.subject, ends_at=known.ends_at, acts=acts):

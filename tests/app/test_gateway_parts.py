@@ -351,7 +351,7 @@ def login(**claims: Any) -> dict[str, str]:
 
 def test_a_login_is_known_by_its_claims_and_two_of_one_person_are_two() -> None:
     one, other = visitor(login(nonce="a")), visitor(login(nonce="b"))
-    assert one.claims == {"sub": "1", "nonce": "a"}
+    assert one.claims == {"sub": "1", "nonce": "a", "is_logged_in": True}
     assert one.named
     assert visitor(login(nonce="a")) == one
     assert one.login != other.login

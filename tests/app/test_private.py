@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import streamlit as st
+from starlette.datastructures import Headers
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from stguard.app import private
+from stguard.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,3 +183,49 @@ st.write(str([current is copy, original._default, original.icon, copy.icon]))
 """)
     assert at.title[0].value == "other"
     assert at.markdown[0].value == "[True, False, '', '🚨']"
+
+
+# --- who a connection is from ----------------------------------------------------------------------------------------
+
+
+def gathered() -> dict[str, Any]:
+    module = importlib.import_module("streamlit.web.server.starlette.starlette_websocket")
+    gather = getattr(module, "gather_user_info", None) or module._gather_user_info
+    return dict(gather(Headers({"x-user": "ann"})))
+
+
+def test_streamlit_takes_who_opens_a_connection_from_what_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    private.hook_users()
+    private.hook_users()  # once is enough
+    monkeypatch.setattr(config, "get_option", lambda _: {"X-User": "user"})
+    assert gathered() == {"user": "ann"}
+    with private.handing_on({"sub": "bob", "is_logged_in": True}):
+        assert gathered() == {"sub": "bob", "is_logged_in": True}
+    with private.handing_on({private.SIGN_IN_ENDED: True}):
+        assert gathered() == {"user": "ann", private.SIGN_IN_ENDED: True}
+    assert gathered() == {"user": "ann"}
+
+
+def test_a_streamlit_that_reads_who_opens_a_connection_another_way_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("streamlit.web.server.starlette.starlette_websocket")
+    name = "gather_user_info" if hasattr(module, "gather_user_info") else "_gather_user_info"
+    monkeypatch.setattr(module, name, lambda request: request)
+    with pytest.raises(ConfigurationError, match="reads who opens a connection another way"):
+        private.hook_users()
+
+
+def test_an_agent_api_of_another_form_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    if importlib.util.find_spec("streamlit.runtime.agent") is None:
+        with pytest.raises(ConfigurationError, match="has no agent API"):
+            private.hook_agents(same=repr, owned=lambda _session, _user: None)
+        return
+    module = importlib.import_module("streamlit.runtime.agent.interaction")
+    monkeypatch.setattr(module.AgentSessionRegistry, "create", lambda self, user: (self, user))
+    with pytest.raises(ConfigurationError, match="another agent API"):
+        private.hook_agents(same=repr, owned=lambda _session, _user: None)
+    monkeypatch.undo()
+    routes = importlib.import_module("streamlit.web.server.starlette.starlette_agent_routes")
+    monkeypatch.setattr(routes, "_user_info", lambda _request: {})
+    monkeypatch.setattr(module.AgentSessionRegistry.create, private.HOOKED, False, raising=False)
+    with pytest.raises(ConfigurationError, match="another agent API"):
+        private.hook_agents(same=repr, owned=lambda _session, _user: None)

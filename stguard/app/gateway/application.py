@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import streamlit as st
 from starlette.middleware import Middleware
 
-from stguard import environment, variables
+from stguard import environment, tokens, variables
 from stguard.app import private
 from stguard.app.gateway.accounts import SECRET_VARIABLE, LocalAccounts
 from stguard.app.gateway.ledger import keep
@@ -22,19 +22,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from stguard.app.gateway.bearers import BearerTokens
     from stguard.app.gateway.proxies import TrustedProxy
     from stguard.app.settings import IdentityChoice, PolicyChoice
 
 _LOG: Final = logging.getLogger("stguard")
 
 
-def App(  # noqa: N802  named as the class it makes
+def App(  # noqa: N802, PLR0913  named as the class it makes; what an app can be given, by name
     script_path: str | Path,
     *,
     policy: PolicyChoice | None = None,
     identity: IdentityChoice | None = None,
     auth: Literal["env"] | Mapping[str, Any] | None = "env",
     proxy: TrustedProxy | None = None,
+    bearer: BearerTokens | None = None,
     origins: Sequence[str] = (),
     anonymous: bool = True,
     accounts: str | Path | None = None,
@@ -54,14 +56,15 @@ def App(  # noqa: N802  named as the class it makes
             (`stguard env` lists them); when no provider is set up there, in Streamlit's secrets. A mapping: here, in
             the form of the section `[auth]`. None: in Streamlit's secrets only.
         proxy: as for `Gateway`.
+        bearer: as for `Gateway`.
         origins: as for `Gateway`.
         anonymous: as for `Gateway`.
         accounts: as for `Gateway`.
         st_app_kwargs: as for `st.App`; `middleware` goes behind the gateway.
 
     Raises:
-        ConfigurationError: a setting is wrong, a folder `pages` lies beside the main script, it is made in a script
-            run, or this Streamlit can't be guarded.
+        ConfigurationError: a setting is wrong, an extra that it needs is not installed, a folder `pages` lies beside
+            the main script, it is made in a script run, or this Streamlit can't be guarded.
         PolicyFileError: the file of local accounts can't be read, or holds an error.
     """
     if private.context() is not None:
@@ -69,6 +72,8 @@ def App(  # noqa: N802  named as the class it makes
             "sg.App() inside a script run: `streamlit run` took this file for a page; start it with "
             "`uvicorn FILE:app`, or write `app = st.App(..., middleware=[Middleware(sg.Gateway)])`"
         )
+    if bearer is not None:
+        tokens.require()
     secrets = dict(st_app_kwargs.pop("secrets", None) or {})
     environ = variables.with_dotenv(Path(script_path).resolve().parent) if auth == "env" else {}
     section = _section(auth, secrets, environ=environ)
@@ -82,6 +87,7 @@ def App(  # noqa: N802  named as the class it makes
         policy=policy,
         identity=identity,
         proxy=proxy,
+        bearer=bearer,
         origins=origins,
         anonymous=anonymous,
         accounts=local,

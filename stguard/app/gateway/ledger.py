@@ -48,6 +48,12 @@ class Ledger:
             entry.owner = owner
             entry.connections += 1
 
+    def own(self, session: str, *, owner: bytes) -> None:
+        """Note that a session is a visitor's, who asks by single requests."""
+        with self._lock:
+            self._prune()
+            self._entry(session).owner = owner
+
     def disconnect(self, session: str) -> None:
         """Note that one connection to a session is closed."""
         with self._lock:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
@@ -15,6 +19,7 @@ from stguard import lifetime
 from stguard.app import localaccounts, logins, private, settings
 from stguard.app.gateway import origins, proxies, returns
 from stguard.app.gateway.accounts import LocalAccounts
+from stguard.app.gateway.bearers import AGENT_PAGE, Bearers, UnauthorizedError
 from stguard.app.gateway.ledger import file_at, keep, ledger
 from stguard.app.gateway.places import STREAM, Place, is_plain, place_of
 from stguard.app.gateway.signouts import Signouts
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from stguard.app.gateway.bearers import BearerTokens
     from stguard.app.settings import IdentityChoice, PolicyChoice, Settings
     from stguard.model import Subject
     from stguard.policy import Policy
@@ -47,11 +53,13 @@ class RefusedError(Exception):
 
     Attributes:
         status: the HTTP status to answer with.
+        challenge: value of the `WWW-Authenticate` header; None for none.
     """
 
-    def __init__(self, status: int, why: str) -> None:
+    def __init__(self, status: int, why: str, *, challenge: str | None = None) -> None:
         """Take what to answer, and what to tell the log."""
         self.status = status
+        self.challenge = challenge
         super().__init__(why)
 
 
@@ -68,6 +76,7 @@ class Gateway:
         policy: PolicyChoice | None = None,
         identity: IdentityChoice | None = None,
         proxy: proxies.TrustedProxy | None = None,
+        bearer: BearerTokens | None = None,
         origins: Sequence[str] = (),
         anonymous: bool = True,
         accounts: str | Path | LocalAccounts | None = None,
@@ -80,6 +89,8 @@ class Gateway:
             identity: as for `configure`.
             proxy: how a request proves that a proxy set its identity headers (`server.trustedUserHeaders`); None: they
                 are always taken out.
+            bearer: whose access tokens open the agent API (`server.enableAgentApi`) and MCP, by the rule of a page
+                `agent` in the policy; None, or no such rule: they are closed.
             origins: other sites whose pages may talk to the app, as `https://portal.example`; those of
                 `server.corsAllowedOrigins` count too.
             anonymous: whether somebody who isn't signed in gets a connection. Without it there is no sign-in page: for
@@ -90,10 +101,12 @@ class Gateway:
             ConfigurationError: this Streamlit can't be guarded.
         """
         keep()
+        private.hook_users()
         self._app: Final = app
         self._policy: Final = policy
         self._identity: Final = identity
         self._proxy: Final = proxy
+        self._bearers: Final = Bearers(bearer) if bearer is not None else None
         self._origins: Final = tuple(origins)
         self._anonymous: Final = anonymous
         self._local: Final = LocalAccounts(accounts) if isinstance(accounts, str | Path) else accounts
@@ -111,10 +124,10 @@ class Gateway:
             return
         try:
             self._configure(scope)
-            admitted, place, visitor = self._admit(scope)
-        except RefusedError as refused:
+            admitted, place, visitor = self._admit(scope, await self._vouched(scope))
+        except (RefusedError, UnauthorizedError) as refused:
             _LOG.warning("refused a request: %s", refused)
-            await _refuse(scope, receive, send, status=refused.status)
+            await _refuse(scope, receive, send, status=refused.status, challenge=refused.challenge)
         except Exception:  # noqa: BLE001  fail closed
             _LOG.exception("judging a request failed; refused")
             await _refuse(scope, receive, send, status=500)
@@ -157,10 +170,41 @@ class Gateway:
 
     # --- admitting
 
-    def _admit(self, scope: Scope) -> tuple[Scope, Place, Visitor]:
+    async def _vouched(self, scope: Scope) -> Visitor | None:
+        """Return who a request comes from by a token in it; None where that isn't asked.
+
+        Raises:
+            RefusedError: nothing is there that a token could open.
+            UnauthorizedError: a token is needed, and there is none that counts.
+        """
+        place, _ = place_of(scope)
+        if place is Place.AGENT:
+            if self._bearers is None or scope["type"] != "http" or not self._has_agents():
+                raise RefusedError(404, "the agent API is closed")
+            visitor = await self._bearers.visitor(scope)
+            for each in self.settings().identity:
+                await asyncio.to_thread(each.get, visitor.claims or {})  # from here on it is remembered
+            return visitor
+        if place is Place.MEDIA and self._bearers is not None:
+            with contextlib.suppress(UnauthorizedError):  # a browser, maybe with a header of a proxy's
+                return await self._bearers.visitor(scope)
+        return None
+
+    def _has_agents(self) -> bool:
+        """Tell whether the policy has a rule for the agent API, by its own name: `*` is for pages."""
+        try:
+            return AGENT_PAGE in self.settings().policy().parts.pages
+        except ConfigurationError:
+            return False
+
+    def _admit(self, scope: Scope, vouched: Visitor | None) -> tuple[Scope, Place, Visitor]:
         """Return the request as Streamlit shall see it, what it asks for and who sends it.
 
         Nothing in here waits: what is found out still holds when the connection is noted as open.
+
+        Args:
+            scope: of the request.
+            vouched: who a token in it names; None: nobody.
 
         Raises:
             RefusedError: it may not reach Streamlit.
@@ -168,20 +212,36 @@ class Gateway:
         place, rest = place_of(scope)
         if not is_plain(scope["path"]):
             raise RefusedError(400, "control characters in the path")
-        if place is Place.AGENT:
-            # The agent API runs the app without the login cookie: closed, whatever `server.enableAgentApi` says.
-            raise RefusedError(404, "the agent API is closed")
         identity = proxies.identity_headers()
         scope = {**scope, "headers": self._proven_headers(scope, identity)}
         self._check_origin(scope, place)
         if place is Place.ASSET:
             return scope, place, _NOBODY
+        if place is Place.AGENT:
+            return self._admit_agent(scope, vouched, identity), place, vouched or _NOBODY
         visitor = visitor_of(scope, identity=identity)
         if visitor.login is not None and (self._signouts.ended(visitor.login) or _Watch(self, visitor)()):
             scope["headers"] = without_login(scope["headers"])
-            visitor = visitor_of(scope, identity=identity)
-        self._check_place(scope, place, rest, visitor)
+            visitor = replace(visitor_of(scope, identity=identity), user=_ENDED)
+        elif visitor.login is None and self._signouts.ended_in(visitor.browser):
+            visitor = replace(visitor, user=_ENDED)
+        self._check_place(scope, place, rest, visitor, vouched)
         return scope, place, visitor
+
+    def _admit_agent(self, scope: Scope, visitor: Visitor | None, identity: Sequence[str]) -> Scope:
+        """Return the request of a program as Streamlit shall see it: with nothing in it that says who asks.
+
+        Raises:
+            RefusedError: the subject of its token may not ask.
+        """
+        if visitor is None:
+            raise RefusedError(401, "no token", challenge="Bearer")
+        subject = self._subject(visitor)
+        if subject is None or _Watch(self, visitor)():
+            raise RefusedError(401, "a token that the policy doesn't accept", challenge='Bearer error="invalid_token"')
+        if not self._opens(scope, AGENT_PAGE, subject):
+            raise RefusedError(403, "the agent API", challenge='Bearer error="insufficient_scope"')
+        return {**scope, "headers": proxies.without(scope["headers"], "authorization", "cookie", *identity)}
 
     def _proven_headers(self, scope: Scope, identity: Sequence[str]) -> list[proxies.Header]:
         headers = list(scope["headers"])
@@ -203,7 +263,7 @@ class Gateway:
         if origin is None or not origins.is_own(origin, host=host, secure=_is_secure(scope), allowed=allowed):
             raise RefusedError(403, f"{place.name.lower()} asked for by a page of another site")
 
-    def _check_place(self, scope: Scope, place: Place, rest: str, visitor: Visitor) -> None:
+    def _check_place(self, scope: Scope, place: Place, rest: str, visitor: Visitor, vouched: Visitor | None) -> None:
         """Refuse what isn't this visitor's."""
         if place is Place.STREAM:
             if not self._anonymous and not visitor.named:
@@ -212,7 +272,8 @@ class Gateway:
         elif scope["type"] == "http" and scope["method"] == "OPTIONS":
             return
         elif place is Place.MEDIA:
-            if not ledger.may_read(visitor.owner, file_at(rest)):
+            owners = (visitor.owner, vouched.owner if vouched is not None else None)
+            if not any(ledger.may_read(owner, file_at(rest)) for owner in owners):
                 raise RefusedError(404, "a file of another session")
         elif place is Place.UPLOAD:
             if not ledger.belongs(rest.partition("/")[0], visitor.owner):
@@ -247,22 +308,28 @@ class Gateway:
 
     def _static_allowed(self, scope: Scope, visitor: Visitor) -> bool:
         """Decide about the app's static files: the page `static` of the policy, else whoever is signed in."""
+        subject = self._subject(visitor)
+        if STATIC_PAGE not in self.settings().policy().parts.pages:
+            return subject is not None
+        return self._opens(scope, STATIC_PAGE, subject)
+
+    def _subject(self, visitor: Visitor) -> Subject | None:
         current = self.settings()
-        policy = current.policy()
         # Nothing waits here: what an identity source has not said to a page is unknown, and unknown opens nothing.
         facts = Facts()
         if visitor.claims is not None and current.identity:
             claims = visitor.claims
             facts = joined([each.peek(claims) for each in current.identity])
-        subject = subject_with(visitor.claims, facts, policy)
-        if STATIC_PAGE not in policy.parts.pages:
-            return subject is not None
-        org = None
+        return subject_with(visitor.claims, facts, current.policy())
+
+    def _opens(self, scope: Scope, page: str, subject: Subject | None) -> bool:
+        """Decide about a page of the policy that stands for a place of the server, in the org that `?org=` names."""
+        policy, org = self.settings().policy(), None
         if policy.multi_tenant and subject is not None:
             wished = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("org")
             mine = policy.memberships(subject)
             org = wished[0] if wished else mine[0].org if len(mine) == 1 else None
-        return policy.decide(subject, f"page:{STATIC_PAGE}", org=org).allowed
+        return policy.decide(subject, f"page:{page}", org=org).allowed
 
     # --- serving
 
@@ -285,6 +352,11 @@ class Gateway:
                 await self._and_close(scope, receive, send)
             case Place.MEDIA:
                 await self._app(scope, receive, _keeping_private(send))
+            case Place.AGENT if visitor.user is not None:
+                with private.handing_on(visitor.user):
+                    await self._app(scope, receive, _keeping_private(send))
+            case Place.AGENT:
+                raise AssertionError("an agent without a subject")  # never anonymous: it was refused before
             case _:
                 await self._app(scope, receive, send)
 
@@ -296,14 +368,14 @@ class Gateway:
 
     async def _serve_stream(self, scope: Scope, receive: Receive, send: Send, *, visitor: Visitor) -> None:
         stream = Stream(visitor=visitor, receive=receive, send=send, over=_Watch(self, visitor))
-        if visitor.login is None:
-            await stream.run(self._app, scope)
-            return
-        self._signouts.opened(visitor.login, stream)
+        if visitor.login is not None:
+            self._signouts.opened(visitor.login, stream)
         try:
-            await stream.run(self._app, scope)
+            with private.handing_on(visitor.user or {}):
+                await stream.run(self._app, scope)
         finally:
-            self._signouts.closed(visitor.login, stream)
+            if visitor.login is not None:
+                self._signouts.closed(visitor.login, stream)
 
     def _returning(self, scope: Scope, send: Send, *, visitor: Visitor) -> Send:
         """Return a `send` that leads from a sign-in back to the page asked for, and ends the login before it."""
@@ -365,15 +437,17 @@ class _Watch:
         return logins.over(policy, self._subject, ends_at=self._ends_at, acts=False)
 
 
+_ENDED: Final = {private.SIGN_IN_ENDED: True}
 _NOBODY: Final = Visitor(claims=None, login=None, owner=None, named=False)
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, *, status: int) -> None:
+async def _refuse(scope: Scope, receive: Receive, send: Send, *, status: int, challenge: str | None = None) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": REFUSED})  # before it is accepted: the server answers 403
         return
-    text = {400: "Bad Request", 403: "Forbidden", 404: "Not Found"}.get(status, "Internal Server Error")
-    await PlainTextResponse(text, status_code=status, headers={"cache-control": "no-store"})(scope, receive, send)
+    headers = {"cache-control": "no-store"} | ({"www-authenticate": challenge} if challenge is not None else {})
+    text = HTTPStatus(status).phrase
+    await PlainTextResponse(text, status_code=status, headers=headers)(scope, receive, send)
 
 
 def _remembering(scope: Scope, send: Send) -> Send:

@@ -12,6 +12,10 @@ COOKIE_LIVES: Final = 31 * 24 * 3600.0
 """Seconds after which Streamlit takes no login cookie any more."""
 
 
+TOLD: Final = 60.0
+"""Seconds for which a browser is told that a sign-in has ended whose open tabs had to load anew."""
+
+
 class Signouts:
     """Remember which logins were ended. Used on the event loop only, in this process only."""
 
@@ -20,6 +24,7 @@ class Signouts:
         self._ended: Final[dict[bytes, float]] = {}
         self._open: Final[dict[bytes, set[Stream]]] = {}
         self._ending: Final[set[Stream]] = set()
+        self._told: Final[dict[bytes, float]] = {}
 
     def ended(self, login: bytes | None) -> bool:
         """Tell whether a login was ended."""
@@ -47,7 +52,17 @@ class Signouts:
             stream.end()
             self._ending.add(stream)
 
+    def ended_in(self, browser: bytes | None) -> bool:
+        """Tell whether a sign-in has just ended under the eyes of somebody: in an open tab that didn't sign out."""
+        return browser is not None and self._told.get(browser, 0.0) > time.monotonic()
+
     def close(self) -> None:
         """Close the connections of ended logins. To be called when the browser has the answer that drops the cookie."""
+        now = time.monotonic()
+        for old in [key for key, until in self._told.items() if until < now]:
+            del self._told[old]
         while self._ending:
-            self._ending.pop().close_soon()
+            stream = self._ending.pop()
+            if stream.visitor.browser is not None and not stream.leaving:
+                self._told[stream.visitor.browser] = now + TOLD
+            stream.close_soon()

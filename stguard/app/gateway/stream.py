@@ -97,6 +97,11 @@ class Stream:
             if self._session is not None:
                 ledger.disconnect(self._session)
 
+    @property
+    def leaving(self) -> bool:
+        """Tell whether the tab is on its way to sign in or out."""
+        return self._leaving
+
     def end(self) -> None:
         """Let nothing through any more, in neither direction."""
         self._ended = True

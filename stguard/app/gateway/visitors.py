@@ -13,7 +13,7 @@ from stguard.app import private
 from stguard.app.gateway.proxies import Header, values_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stguard.model import Claims
 
@@ -23,17 +23,21 @@ class Visitor:
     """Say who a request comes from.
 
     Attributes:
-        claims: the claims of the login; None for nobody signed in.
+        claims: the claims of the login, as a script finds them in `st.user`; None for nobody signed in.
         login: tells one login from another, also from another login of the same person; None for nobody signed in.
         owner: what sessions and files are bound to: the login, or the browser where nobody is signed in, with the
             identity headers of a proxy; None when nothing tells this browser from another.
-        named: whether a login or an identity header says who this is.
+        named: whether a login, a token or an identity header says who this is.
+        browser: tells one browser from another, whoever is signed in there; None when nothing does.
+        user: what `st.user` is to hold; None: what Streamlit itself reads from the request.
     """
 
     claims: Claims | None
     login: bytes | None
     owner: bytes | None
     named: bool
+    browser: bytes | None = None
+    user: Mapping[str, Any] | None = None
 
 
 def visitor_of(scope: dict[str, Any], *, identity: Sequence[str]) -> Visitor:
@@ -50,12 +54,13 @@ def visitor_of(scope: dict[str, Any], *, identity: Sequence[str]) -> Visitor:
     # was signed out could come back as another text.
     payload = private.signed_login(cookies)
     claims = _claims(payload)
+    token = private.browser_token(cookies)
+    browser = digest("browser", token) if token else None
     if claims is not None:
-        login = _digest("login", payload)
-        return Visitor(claims, login, _digest("login", payload, named), named=True)
-    browser = private.browser_token(cookies)
-    owner = _digest("browser", browser, named) if browser or named else None
-    return Visitor(None, None, owner, named=bool(named))
+        login = digest("login", payload)
+        return Visitor(claims, login, digest("login", payload, named), named=True, browser=browser)
+    owner = digest("browser", token, named) if token or named else None
+    return Visitor(None, None, owner, named=bool(named), browser=browser)
 
 
 def without_login(headers: Sequence[Header]) -> list[Header]:
@@ -76,11 +81,12 @@ def _claims(payload: bytes | None) -> Claims | None:
         claims = json.loads(payload)
     except ValueError:
         return None
-    if not isinstance(claims, dict) or claims.pop("is_logged_in", None) is not True:
+    if not isinstance(claims, dict) or claims.get("is_logged_in") is not True:
         return None
     claims.pop("origin", None)
     return claims
 
 
-def _digest(*parts: object) -> bytes:
+def digest(*parts: object) -> bytes:
+    """Return a short text for values of any kind, equal for equal ones."""
     return hashlib.blake2b(repr(parts).encode(), digest_size=32).digest()

@@ -7,6 +7,7 @@
     errors    how uncaught exceptions are drawn
     server    the server: its script, its paths, its cookies
     login     signing somebody in without a provider
+    users     who opens a connection, handed on
 
 Read in Streamlit 1.57.0 and 1.67.0. `tests/app/test_private.py` has a test for each that fails when the name goes or
 changes its meaning, and one that fails when a private name is used anywhere else; at run time a missing name raises,
@@ -70,9 +71,18 @@ from stguard.app.private.server import (
     signed_login,
     unsign,
 )
+from stguard.app.private.users import (
+    SIGN_IN_ENDED,
+    handing_on,
+    hook_agents,
+    hook_users,
+    sign_in_ended,
+    user_of,
+)
 
 __all__ = [
     "HOOKED",
+    "SIGN_IN_ENDED",
     "Probe",
     "ScriptRunContext",
     "StreamlitPage",
@@ -90,11 +100,14 @@ __all__ = [
     "file_page_name",
     "forget",
     "function_key",
+    "handing_on",
+    "hook_agents",
     "hook_callbacks",
     "hook_deferred",
     "hook_errors",
     "hook_fragments",
     "hook_lazy_sources",
+    "hook_users",
     "in_cached_function",
     "in_callback",
     "in_fragment_run",
@@ -123,8 +136,10 @@ __all__ = [
     "served_script",
     "set_login",
     "sign",
+    "sign_in_ended",
     "signed_login",
     "unsign",
+    "user_of",
     "value_key",
     "watch_files",
     "wrapper_of",
