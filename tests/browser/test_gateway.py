@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,6 +41,7 @@ MAIN = """
         st.image(PIXEL, width=40)
         st.download_button("Download", data="a,b", file_name="reports.csv")
         st.file_uploader("Upload")
+        st.button("Again")
         st.write("You asked for " + st.query_params.get("quarter", "nothing"))
 
     page = sg.navigation([st.Page(home, default=True), st.Page(reports)])
@@ -52,12 +55,19 @@ POLICY = """
 """
 
 
+ENDED = "Your sign-in has ended. Please sign in again."
+
+
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dev.Server]:
-    folder: Path = tmp_path_factory.mktemp("gateway")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("gateway")
+
+
+@pytest.fixture(scope="module")
+def app(folder: Path) -> Iterator[dev.Server]:
     for name, text in {"server.py": SERVER, "main.py": MAIN, "policy.yaml": POLICY}.items():
         (folder / name).write_text(textwrap.dedent(text), encoding="utf-8")
-    people = [{"email": "ann@acme.com", "name": "Ann"}]
+    people = [{"email": "ann@acme.com", "email_verified": True, "name": "Ann"}]
     with dev.serve(folder / "server.py", people=people, user_secrets=False) as server:
         yield server
 
@@ -110,3 +120,36 @@ def test_sign_out_in_one_tab_ends_the_other(browser: BrowserContext) -> None:
     # Nobody touches the other tab: it comes back as nobody's.
     expect(other.get_by_test_id("stMain").get_by_role("button", name="Sign in")).to_be_visible()
     expect(other.get_by_role("heading", name="Reports")).to_have_count(0)
+    expect(other.get_by_text(ENDED)).to_be_visible()
+    assert other.url.endswith("/reports")
+
+
+def test_a_sign_in_that_ends_says_so_and_leads_back_to_the_page_asked_for(
+    browser: BrowserContext, folder: Path
+) -> None:
+    page = browser.new_page()
+    page.goto("/reports?quarter=q3")
+    expect(page.get_by_test_id("stMain").get_by_role("button", name="Sign in")).to_be_visible()
+    expect(page.get_by_text(ENDED)).to_have_count(0)
+    sign_in(page)
+    heading(page, "Reports")
+    before = int(time.time()) + 1
+    when = datetime.fromtimestamp(before, UTC).isoformat()
+    (folder / "policy.yaml").write_text(
+        textwrap.dedent(POLICY) + f"revoked: [{{email: ann@acme.com, before: '{when}'}}]\n", encoding="utf-8"
+    )
+    # The tab that was open, as soon as anything is done in it.
+    page.get_by_role("button", name="Again").click()
+    expect(page.get_by_text(ENDED)).to_be_visible()
+    expect(page.get_by_role("heading", name="Reports")).to_have_count(0)
+    assert page.url.endswith("/reports?quarter=q3")
+    # A fresh load, with the cookie of that sign-in.
+    fresh = browser.new_page()
+    fresh.goto("/reports?quarter=q4")
+    expect(fresh.get_by_text(ENDED)).to_be_visible()
+    fresh.wait_for_function("moment => Date.now() >= moment", arg=before * 1000)
+    sign_in(fresh)
+    heading(fresh, "Reports")
+    assert fresh.url.endswith("/reports?quarter=q4")
+    expect(fresh.get_by_text("You asked for q4")).to_be_visible()
+    expect(fresh.get_by_text(ENDED)).to_have_count(0)
