@@ -17,6 +17,9 @@ from typing import Final
 
 DAY: Final = 86400.0
 
+FIRST: Final = 30.0
+"""Seconds of the first wait."""
+
 LOCKED_AFTER: Final = 100
 """Failures in a row after which an attempt a day is left."""
 
@@ -44,7 +47,7 @@ class Limit:
             return 0.0
         if failures >= LOCKED_AFTER:
             return DAY
-        return min(2.0 ** min(failures - self.free, 32), self.longest)
+        return min(FIRST * 2.0 ** min(failures - self.free, 32), self.longest)
 
 
 ACCOUNT: Final = Limit(free=5, longest=900.0, forgotten=7 * DAY)

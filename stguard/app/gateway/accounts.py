@@ -32,7 +32,6 @@ from stguard.accounts.store import AccountStore
 from stguard.accounts.throttle import Attempt, Throttle, network
 from stguard.app import localaccounts, private
 from stguard.app.gateway import origins, returns
-from stguard.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
     from stguard.accounts.accountsfile import Account, Accounts
 
 SECRET_VARIABLE: Final = "COOKIE_SECRET"  # noqa: S105  the variable's name
-SECRET_LENGTH: Final = 32
-"""Fewest characters of a cookie secret from the environment."""
-
 FORM_COOKIE: Final = "_stguard_form"
 FORM_LIVES: Final = 3600
 """Seconds for which a page may stand open before it is sent."""
@@ -121,10 +117,7 @@ class LocalAccounts:
         if self._open:
             return
         store = self.read(folder)
-        given = os.environ.get(SECRET_VARIABLE)
-        if given is not None and len(given) < SECRET_LENGTH:
-            raise ConfigurationError(f"{SECRET_VARIABLE} has {len(given)} characters, expected {SECRET_LENGTH} or more")
-        private.ensure_cookie_secret(given)
+        private.ensure_cookie_secret(os.environ.get(SECRET_VARIABLE))
         private.exercise_login()
         localaccounts.use(store)
         self._open = True
@@ -143,7 +136,7 @@ class LocalAccounts:
         # SECURITY: browsers name the origin of each form they send. What names none is none of this page's, and a site
         # that may talk to the app (`origins`) may not sign its visitors in as somebody else.
         origin = request.headers.get("origin", "")
-        secure = request.url.scheme == "https"
+        secure = _is_secure(request)
         if not origins.is_own(origin, host=request.headers.get("host", ""), secure=secure):
             return _refusal(403)
         try:
@@ -249,6 +242,10 @@ def _is_ours(request: Request, token: str) -> bool:
     return nonce is not None and bool(kept) and hmac.compare_digest(nonce.encode(), kept.encode("utf-8", "replace"))
 
 
+def _is_secure(request: Request) -> bool:
+    return request.scope.get("scheme") == "https"
+
+
 def _root(request: Request) -> str:
     """Return the path of the app's root, below which the page lies."""
     path: str = request.scope["path"]
@@ -259,7 +256,7 @@ def _signed_in(request: Request, account: Account, *, origin: str, again: bool) 
     answer = RedirectResponse(_root(request), status_code=303)
     claims = account.claims(at=time.time(), login=secrets.token_urlsafe(16))
     private.set_login(answer, claims, origin=origin)
-    secure = request.url.scheme == "https"
+    secure = _is_secure(request)
     answer.delete_cookie(FORM_COOKIE, path=_root(request), secure=secure, httponly=True, samesite="strict")
     if not again:
         proof = private.sign(BROWSER_COOKIE, f"{account.id}.{secrets.token_urlsafe(16)}")
@@ -373,6 +370,6 @@ def _page(
     )
     headers = _HEADERS | ({"retry-after": str(math.ceil(retry))} if retry is not None else {})
     answer = HTMLResponse(text, status_code=status, headers=headers)
-    secure = request.url.scheme == "https"
+    secure = _is_secure(request)
     answer.set_cookie(FORM_COOKIE, nonce, path=_root(request), secure=secure, httponly=True, samesite="strict")
     return answer

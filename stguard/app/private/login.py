@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-_SET_BY = ["response", "user_info", "tokens"]
+SECRET_LENGTH: Final = 32
+"""Fewest characters of a secret that isn't from `[auth]`."""
+
+_SET_BY: Final = ["response", "user_info", "tokens"]
 
 
 def set_login(response: Any, claims: Mapping[str, Any], *, origin: str) -> None:
@@ -81,7 +84,7 @@ def ensure_cookie_secret(given: str | None) -> None:
         given: the secret to take where `[auth]` has none; None for none.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is none, or it is short.
     """
     from streamlit import config
     from streamlit.auth_util import get_secrets_auth_section
@@ -98,6 +101,11 @@ def ensure_cookie_secret(given: str | None) -> None:
         raise ConfigurationError(
             "local accounts need a secret to sign logins with; set COOKIE_SECRET in the environment, or "
             "`cookie_secret` in the [auth] section of .streamlit/secrets.toml, to a long random text"
+        )
+    if len(secret) < SECRET_LENGTH:
+        raise ConfigurationError(
+            f"the secret to sign logins with has {len(secret)} characters, expected {SECRET_LENGTH} or more; "
+            "set COOKIE_SECRET to a long random text"
         )
     before = getattr(secrets_singleton, "_programmatic_secrets", None) or {}
     secrets_singleton.merge_programmatic_secrets({**before, "auth": {**auth, "cookie_secret": secret}})
