@@ -47,7 +47,10 @@ _DECISIONS: Final = logging.getLogger("stguard.decision")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """Whom the identity sources are asked about: with each, the claims it gets and the key they have there."""
+    """Whom the identity sources are asked about: with each, the claims it gets and the key they have there.
+
+    None for the key of a source that makes its own: it may tell a login that has just ended from one that counts.
+    """
 
     claims: Claims
     sources: tuple[Answers, ...]
@@ -427,7 +430,9 @@ def _answers(claims: Claims, settings: Settings, memo: Memo) -> tuple[Answer, ..
     asked = memo.asked
     if asked is None or asked.claims is not claims or asked.sources is not sources:
         given = [{**claims, "tokens": memo.tokens} if each.needs_tokens else claims for each in sources]
-        about = tuple((whom, each.key(whom)) for each, whom in zip(sources, given, strict=True))
+        about = tuple(
+            (whom, None if each.makes_keys else each.key(whom)) for each, whom in zip(sources, given, strict=True)
+        )
         asked = memo.asked = _Asked(claims, sources, about)
     return tuple(each.get(whom, key=key) for each, (whom, key) in zip(sources, asked.about, strict=True))
 

@@ -166,6 +166,7 @@ class Answers:
         self.source = source
         self.limits: Final = limits_of(source)
         self.needs_tokens: Final = getattr(source, "needs_tokens", False) is True
+        self.makes_keys: Final = getattr(source, "key", None) is not None
         self._clock = clock if clock is not None else _monotonic
         self._lock: Final = threading.Lock()
         self._entries: dict[Hashable, _Entry] = {}

@@ -386,3 +386,25 @@ def test_refusals_in_the_log_are_one_line(desk: Any, caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.INFO, logger="stguard.decision"):
         desk.run({**claims("eve"), "sub": "eve\nrefused nothing"})
     assert all("\n" not in r.getMessage() for r in caplog.records if r.name == "stguard.decision")
+
+
+def test_a_source_that_ends_a_login_in_a_callback_is_heard_in_the_same_run(desk: Any, calls: Any, shown: Any) -> None:
+    desk.main("""
+        import calls
+        class Source:
+            def key(self, claims): return claims["sub"], bool(calls.MADE)
+            def __call__(self, claims): return sg.Facts(blocked="It has ended." if calls.MADE else None)
+            def __eq__(self, other): return True
+            def __hash__(self): return 1
+        sg.configure(identity=Source())
+        def home():
+            st.title("home content")
+            st.button("End", on_click=lambda: calls.MADE.append(1))
+        sg.navigation([home]).run()
+    """)
+    at = desk.run("vera")
+    assert "home content" in shown(at)
+    at.button[0].click().run()
+    assert calls.MADE == [1]
+    assert "It has ended" in shown(at)
+    assert "home content" not in shown(at)
