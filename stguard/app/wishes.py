@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from stguard import lifetime
 
@@ -84,7 +85,10 @@ def read_address(wishes: Wishes) -> None:
     if address is not None:
         before = st.session_state.get(ORG_WISH)
         wishes.own = before if isinstance(before, str) else wishes.own
-        st.session_state[ORG_WISH] = address
+        try:
+            st.session_state[ORG_WISH] = address
+        except StreamlitAPIException:
+            return  # a widget of the author's with this key, already drawn, is what the session asks for
     elif wishes.refused is not None and st.session_state.get(ORG_WISH) == wishes.refused:
         del st.session_state[ORG_WISH]
         wishes.refused = None

@@ -507,3 +507,23 @@ def test_many_roles_are_counted() -> None:
     held = Membership(org="acme", roles=("org_admin", "billing-clerk", "viewer", "x", "y"))
     assert roles_shown(held) == "Org admin, Billing clerk and 3 more"
     assert roles_shown(Membership(org="acme", roles=None)) == ""
+
+
+def test_a_widget_of_the_author_s_may_be_the_wish(orgs: Any) -> None:
+    at = orgs.main("""
+        st.selectbox("Where", ["acme", "globex", "initech"], key="stguard_org")
+        mine = sg.org()
+        st.write(str(mine and mine.org))
+        sg.navigation([st.Page(lambda: st.write("page"), title="home", url_path="home")])
+    """).app("ann")
+    at.query_params["org"] = "globex"
+    assert active(at.run()) == "acme"
+    at.selectbox[0].select("globex").run()
+    assert active(at) == "globex"
+    at.selectbox[0].select("initech").run()
+    assert active(at) == "None"
+    at.selectbox[0].select("acme").run()
+    without(orgs, ANN_IN_ACME)
+    at.run()
+    assert active(at) == "None"  # the widget still asks for it
+    assert notices(at) == ["You are no longer a member of Acme Inc."]
