@@ -112,6 +112,7 @@ def starting(
     app: str = "sg.App('main.py', accounts='accounts.yaml')",
     accounts: str | None = None,
     secrets: str = "",
+    policy: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Server, subprocess.Popen[bytes]]]:
     with socket.socket() as free:
@@ -120,7 +121,7 @@ def starting(
     files = {
         "main.py": MAIN,
         "server.py": f"import stguard as sg\nimport streamlit as st\napp = {app}\n",
-        "policy.yaml": POLICY,
+        "policy.yaml": textwrap.dedent(POLICY) + textwrap.dedent(policy),
         "accounts.yaml": accounts_file() if accounts is None else accounts,
     }
     if secrets:

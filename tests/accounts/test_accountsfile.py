@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from stguard.accounts import accountsfile
@@ -125,6 +127,15 @@ def test_all_problems_come_at_once_and_none_repeats_a_password() -> None:
         "accounts.yaml:3:9:", "accounts.yaml:4:15:", "accounts.yaml:5:5:",
     ]  # fmt: skip
     assert "hunter2" not in "\n".join(found)
+
+
+def test_the_file_that_the_documentation_shows_loads() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "accounts.md").read_text(encoding="utf-8")
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    shown = next(line for line in text.splitlines() if "password:" in line).partition("password: ")[2]
+    accounts = accountsfile.parse("accounts.yaml", text.replace(shown, HASH)).accounts
+    assert accounts is not None
+    assert accounts.by_user["ann"].until == 1798761600.0
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -344,6 +345,33 @@ def browser_claims(server: Server, browser: Browser) -> str:
     payload = decode_signed_value(SECRET, LOGIN, browser.cookies[LOGIN])
     assert payload
     return payload.decode().replace(browser.server.origin, server.origin)
+
+
+@pytest.mark.parametrize(
+    ("policy", "counts"),
+    [
+        ("sessions: {max_age: 12h}", True),
+        ("sessions: {max_age: 1s}", False),
+        ('revoked: [{sub: "urn:stguard:accounts|id-of-ann-0123456789", before: "2999-01-01T00:00:00Z"}]', False),
+        ('revoked: [{sub: "local_accounts|id-of-bob-0123456789", before: "2999-01-01T00:00:00Z"}]', True),
+        ("revoked: [{email: ann@acme.com, before: 2999-01-01T00:00:00Z}]", False),
+        ("identity: {accept: {iss: [https://idp.example]}}", False),
+        ('identity: {accept: {iss: ["urn:stguard:accounts"]}}', True),
+    ],
+)
+def test_what_a_policy_says_of_logins_holds_for_local_ones(tmp_path: Path, policy: str, *, counts: bool) -> None:
+    with serving(tmp_path, policy=policy) as server:
+        browser = signed_in(server)
+        if "1s" in policy:
+            age(browser)
+        assert (HOME in browser.sees()) is counts
+
+
+def age(browser: Browser) -> None:
+    """Make the login an hour old, as its server would have signed it then."""
+    payload = json.loads(browser_claims(browser.server, browser))
+    payload |= {"iat": payload["iat"] - 3600, "auth_time": payload["auth_time"] - 3600}
+    browser.cookies[LOGIN] = create_signed_value(SECRET, LOGIN, json.dumps(payload)).decode()
 
 
 # --- starting
