@@ -29,6 +29,7 @@ FLOOR = {
     "tokens": 1,
     "keys": 2,
     "store": 2,
+    "audit": 2,
     "variables": 2,
     "sources": 2,
     "accounts": 2,

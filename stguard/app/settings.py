@@ -6,14 +6,14 @@ import inspect
 import operator
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from stguard.app import private
+from stguard.audit import Sink, Trail, trail_to
 from stguard.errors import ConfigurationError, quote
-from stguard.model import Decision, Rule, Subject
 from stguard.policy import Policy
 from stguard.sources.answers import Answers, IdentitySource, limits_of
 from stguard.store import OnBadEdit, PolicyStore, discover
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from types import FunctionType
 
     from stguard.app.private import ScriptRunContext
+    from stguard.model import Rule
 
 IdentityChoice = IdentitySource | Sequence[IdentitySource]
 """One identity source, or several whose facts are joined."""
 
-Audit = Callable[[Subject | None, Decision], object]
-"""What is told of each decision that was enforced, allowed or refused."""
+AuditChoice = str | Path | Sink
+"""A file of JSON lines, or what is told of each record."""
 
 PolicyChoice = str | Path | PolicyStore | Policy
 """A file, a folder, a store, or a policy that is already loaded."""
@@ -48,7 +49,8 @@ class Settings:
         on_bad_edit: what a bad later edit does.
         store: where the policy in force comes from; a loaded policy stands for itself.
         identity: the identity sources, with what they said; none: the claims alone.
-        audit: told of each enforced decision; None: refusals are logged, nothing else.
+        audit: as `configure` was given it; None: refusals are logged, nothing else.
+        trail: hands the records on.
         hooks: whether what a page registers must be asked about again when it runs.
         show_errors: whether people see an exception as it is, for development.
         checked: rules from code whose names were found in a policy: that policy, and the rule in its compared form.
@@ -58,7 +60,8 @@ class Settings:
     on_bad_edit: OnBadEdit
     store: PolicyStore | Policy
     identity: tuple[Answers, ...] = ()
-    audit: Audit | None = None
+    audit: AuditChoice | None = None
+    trail: Trail | None = None
     hooks: Hooks = "require"
     show_errors: bool = False
     checked: dict[Rule, tuple[Policy, Rule]] = field(default_factory=dict)
@@ -119,7 +122,7 @@ def configure(
     policy: PolicyChoice | None = None,
     identity: IdentityChoice | None = None,
     on_bad_edit: OnBadEdit = "keep",
-    audit: Audit | None = None,
+    audit: AuditChoice | None = None,
     *,
     hooks: Hooks = "require",
     show_errors: bool = False,
@@ -136,7 +139,9 @@ def configure(
             can state); what it raises makes those facts unknown. Several in a list are joined.
         on_bad_edit: `keep` leaves the last good policy in force after a bad edit of its files, `deny` refuses
             everything until they are good again.
-        audit: called with the subject (None: nobody signed in) and the decision, each time one was enforced.
+        audit: a file to which each record is written as a line of JSON, relative to the main script's folder; or a
+            function that is called with each `Record`. Refusals are told always, what is allowed once for each
+            session and action. It happens in a thread of its own: a slow or failing audit keeps no page waiting.
         hooks: `require` asks again whenever a callback, fragment, dialog, deferred download or lazy table of a page
             runs, and serves no page on a Streamlit where that can't be done; `off` leaves each of them to `requires`.
         show_errors: True shows an exception in a page as Streamlit does, for development; False shows a sentence with a
@@ -154,8 +159,8 @@ def configure(
         raise ConfigurationError(f"policy is a path, got {quote(type(policy).__name__)}")
     if hooks not in get_args(Hooks):
         raise ConfigurationError(f"hooks is `require` or `off`, got {quote(hooks)}")
-    if audit is not None and not callable(audit):
-        raise ConfigurationError(f"audit is a function, got {quote(type(audit).__name__)}")
+    if audit is not None and not isinstance(audit, str | Path) and not callable(audit):
+        raise ConfigurationError(f"audit is a file's path or a function, got {quote(type(audit).__name__)}")
     _put(
         private.script_key(ctx),
         policy=policy,
@@ -195,7 +200,7 @@ def _put(
     policy: PolicyChoice | None,
     identity: IdentityChoice | None,
     on_bad_edit: OnBadEdit,
-    audit: Audit | None,
+    audit: AuditChoice | None,
     hooks: Hooks,
     show_errors: bool,
 ) -> Settings:
@@ -207,21 +212,30 @@ def _put(
         answers = _answers(identity, known=known.identity if known is not None else ())
         if known is not None and known.choice == policy and known.on_bad_edit == on_bad_edit:
             same = known.hooks == hooks and known.show_errors is show_errors
-            if same and known.identity is answers and known.audit is audit:
+            if same and known.identity is answers and same_callable(known.audit, audit):
                 return known
-            made = replace(known, identity=answers, audit=audit, hooks=hooks, show_errors=show_errors)
+            made = replace(known, identity=answers, hooks=hooks, show_errors=show_errors)
         else:
             made = Settings(
                 choice=policy,
                 on_bad_edit=on_bad_edit,
                 store=_store(policy, folder=Path(script).resolve().parent, on_bad_edit=on_bad_edit),
                 identity=answers,
-                audit=audit,
                 hooks=hooks,
                 show_errors=show_errors,
             )
+        if known is not None and same_callable(known.audit, audit):
+            made = replace(made, audit=known.audit, trail=known.trail)
+        else:
+            made = replace(made, audit=audit, trail=_trail(audit, folder=Path(script).resolve().parent))
         _by_script[script] = made
         return made
+
+
+def _trail(audit: AuditChoice | None, *, folder: Path) -> Trail | None:
+    if audit is None:
+        return None
+    return trail_to(folder / audit if isinstance(audit, str | Path) else audit)
 
 
 def _answers(identity: IdentityChoice | None, *, known: tuple[Answers, ...]) -> tuple[Answers, ...]:

@@ -6,19 +6,23 @@ claims, facts and policy are the same. The policy in force is asked for at each 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import operator
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
 from stguard import lifetime
+from stguard.analysis.grants import Grants
 from stguard.app import listed, logins, private, wishes
 from stguard.app.settings import Settings, settings_of
+from stguard.audit import Record
 from stguard.errors import ConfigurationError, StguardError, quote
 from stguard.model import EMPTY, AllOf, Claims, Decision, Facts, PermissionIs, Reason, Rule, Subject
 from stguard.sources.answers import BLOCKED, Answer, Answers, joined
@@ -40,6 +44,9 @@ NO_SIGN_IN: Final = (
     "sign-in is not configured: `st.user` has no `is_logged_in`; "
     "add an [auth] section to .streamlit/secrets.toml, or start the app with `stguard dev`"
 )
+
+TOLD_LIMIT: Final = 4096
+"""Most allowed actions that a session remembers as told to the audit; then it begins anew."""
 
 _LOG: Final = logging.getLogger("stguard")
 _DECISIONS: Final = logging.getLogger("stguard.decision")
@@ -81,7 +88,7 @@ class Memo:
     Parallel fragments share it: what belongs together is one value, replaced at once.
     """
 
-    __slots__ = ("asked", "known", "navigates", "news", "notices", "pages", "problem", "tokens", "wishes")
+    __slots__ = ("asked", "known", "navigates", "news", "notices", "pages", "problem", "tokens", "told", "wishes")
 
     def __init__(self) -> None:
         """Start with nothing known."""
@@ -93,7 +100,20 @@ class Memo:
         self.news: list[str] = []
         self.navigates = False
         self.problem = ""
+        self.told: set[tuple[str | None, str | None, str]] = set()
         self.wishes = wishes.Wishes()
+
+    def first_told(self, subject: Subject | None, decision: Decision) -> bool:
+        """Tell whether the audit is to be told of a decision: a refusal always, what is allowed once."""
+        if not decision.allowed:
+            return True
+        line = (None if subject is None else subject.id, decision.org, decision.action)
+        if line in self.told:
+            return False
+        if len(self.told) >= TOLD_LIMIT:
+            self.told.clear()
+        self.told.add(line)
+        return True
 
     def __reduce__(self) -> tuple[type[Memo], tuple[()]]:
         """Pickle as an empty memo: everything in it can be worked out again."""
@@ -214,7 +234,7 @@ class Standing:
         return self.opens(page, section=section, extra=extra, org=org)
 
     def report(self, decision: Decision) -> None:
-        """Tell the log and the audit of a decision that is about to be enforced."""
+        """Tell the log and the audit of a decision that is about to be enforced: a refusal always, else once."""
         if not decision.allowed:
             _DECISIONS.info(
                 "refused %s to %s: %s, rule %s, org %s, policy %s",
@@ -225,17 +245,38 @@ class Standing:
                 quote(decision.org),
                 self.policy.version,
             )
-        if self.settings.audit is not None:
-            try:
-                self.settings.audit(self.subject, decision)
-            except Exception:  # noqa: BLE001  the decision stands: an audit can neither open nor close anything
-                _LOG.exception("the audit function failed")
+        if self.settings.trail is not None and self.memo.first_told(self.subject, decision):
+            self.settings.trail.tell(
+                partial(_record, self.subject, decision, self.policy, private.session_id(self.ctx))
+            )
 
     def _named(self) -> str:
         who = self.subject
         if who is None:
             return quote("nobody signed in")
         return quote(who.id) + (f" (as whom {quote(who.impersonator)} acts)" if who.impersonator is not None else "")
+
+
+def _record(subject: Subject | None, decision: Decision, policy: Policy, session: str) -> Record:
+    """Make the record of a decision. In the audit's thread: which assignments gave it takes a while to find out."""
+    return Record(
+        at=decision.at,
+        subject=None if subject is None else subject.id,
+        org=decision.org,
+        action=decision.action,
+        allowed=decision.allowed,
+        reason=decision.reason.value,
+        rule=decision.rule,
+        policy=policy.version,
+        session=hashlib.blake2b(session.encode(), digest_size=8).hexdigest(),  # who knows the id could upload to it
+        impersonator=None if subject is None else subject.impersonator,
+        grants=_grants(policy).used(subject, decision.action, org=decision.org, at=decision.at),
+    )
+
+
+@lru_cache(maxsize=4)
+def _grants(policy: Policy) -> Grants:
+    return Grants(policy)
 
 
 def _guarded(decide: Callable[[], Decision], *, action: str) -> Decision:

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "decide": ("questions", "Answer requests in bulk, one JSON line each."),
     "who": ("differences", "Say who may do something: by assignment, by role, by group."),
     "diff": ("differences", "Say exactly who gains and who loses what by an edit."),
+    "audit": ("audits", "Look through a file of audit records: who was refused what, which grants are unused."),
     "matrix": ("matrices", "Show which role opens which pages and allows what."),
     "accounts": ("accounts", "Manage local accounts: add, passwd, disable, enable, remove, list."),
     "env": ("variables", "Show which environment variables set up which identity provider."),

@@ -13,7 +13,7 @@ from streamlit.runtime.scriptrunner import RerunData
 from streamlit.testing.v1 import local_script_runner
 
 import stguard as sg
-from stguard.app import private
+from stguard.app import private, settings
 from stguard.app.guard import rule_of
 from stguard.model import AllOf, AnyOf, GroupIs, Not, PermissionIs, Public, RoleIs, SignedIn
 from stguard.policy import Policy
@@ -682,22 +682,44 @@ def test_refusals_are_logged_without_claims(desk: Any, caplog: pytest.LogCapture
     assert "vera@acme.com" not in text
 
 
-def test_the_audit_is_told_of_each_enforced_decision_and_can_change_none(desk: Any, shown: Any) -> None:
-    desk.main("""
-        def audit(subject, decision):
-            st.session_state.setdefault("told", []).append((subject and subject.id, decision.allowed))
-            raise RuntimeError("disk full")
-        sg.configure(audit=audit)
-        @sg.requires("report:export")
-        def export(): st.title("exported")
-        export()
-    """)
+AUDITED = """
+    import tests.app.test_guard as told
+    sg.configure(audit=told.sink)
+    @sg.requires("report:export")
+    def export(): st.title("exported")
+    export()
+"""
+records: list[Any] = []
+
+
+def sink(record: Any) -> None:
+    records.append(record)
+    raise RuntimeError("disk full")
+
+
+def test_the_audit_is_told_of_each_refusal_and_once_of_what_is_allowed_and_can_change_none(
+    desk: Any, shown: Any
+) -> None:
+    records.clear()
+    desk.main(AUDITED)
     at = desk.run("ann")
-    assert at.session_state["told"] == [("https://idp.example|ann", True)]
+    assert "exported" in shown(at)
+    at = at.run()
     assert "exported" in shown(at)
     at = desk.run("vera")
-    assert at.session_state["told"] == [("https://idp.example|vera", False)]
     assert "exported" not in shown(at)
+    at.run()
+    trail = next(each.trail for each in settings._by_script.values() if each.audit is not None)
+    assert trail is not None
+    trail.flush()
+    assert [(each.subject, each.action, each.allowed) for each in records] == [
+        ("https://idp.example|ann", "report:export", True),
+        ("https://idp.example|vera", "report:export", False),
+        ("https://idp.example|vera", "report:export", False),
+    ]
+    assert trail.counts.failed == 3
+    assert records[0].grants
+    assert not {"ann@acme.com", "vera@acme.com"} & set(str(records).split("'"))
 
 
 def test_an_exception_in_deciding_is_a_refusal(desk: Any, shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:

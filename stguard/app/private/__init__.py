@@ -59,6 +59,7 @@ from stguard.app.private.run import (
     run_token,
     running_place,
     script_key,
+    session_id,
     wrapper_of,
 )
 from stguard.app.private.server import (
@@ -134,6 +135,7 @@ __all__ = [
     "script_key",
     "script_of",
     "served_script",
+    "session_id",
     "set_login",
     "sign",
     "sign_in_ended",

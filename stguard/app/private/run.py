@@ -51,6 +51,11 @@ def script_key(ctx: ScriptRunContext) -> str:
     return ctx.main_script_path
 
 
+def session_id(ctx: ScriptRunContext) -> str:
+    """Return the id of the browser session; who knows it can upload to it, so it is nothing to show or log."""
+    return ctx.session_id
+
+
 def run_token(ctx: ScriptRunContext) -> object:
     """Return an object that is another one in each run (`ScriptRunContext.reset` makes a new dict)."""
     return ctx.cursors

@@ -1,0 +1,228 @@
+"""The audit trail: what was decided and edited, as records for programs, told to a file or a function.
+
+A record holds ids, never claims, tokens, names or e-mails (an id is what the provider calls somebody, `iss|sub`; some
+providers put an e-mail there). Telling never waits and never fails: a sink that is slow or broken costs records, which
+are counted.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, Final
+
+from stguard.errors import ConfigurationError, quote
+
+QUEUE_LIMIT: Final = 10_000
+"""Most records that wait for a slow sink; further ones are dropped and counted."""
+
+FILE_BYTES: Final = 10_000_000
+"""Bytes at which a file of records is set aside as `NAME.1`."""
+
+FILES_KEPT: Final = 10
+"""Most files that are kept besides the one that is written."""
+
+LAST_WORDS: Final = 2.0
+"""Seconds that the end of the process waits for records that are still to be told."""
+
+_LOG: Final = logging.getLogger("stguard")
+
+
+class Event(StrEnum):
+    """Say what a record is about. Closed."""
+
+    DECISION = "decision"
+    """Something was allowed or refused."""
+    EDIT = "edit"
+    """The policy was changed."""
+    VIEW_AS = "view_as"
+    """Somebody looked at the app as another person or role."""
+    REQUEST = "request"
+    """Somebody asked for access."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Tell what happened once.
+
+    Attributes:
+        at: Unix seconds.
+        event: what it is about.
+        subject: the subject's id, `iss|sub`; None for nobody signed in.
+        org: the org that was asked for; None for none.
+        action: what was asked: a permission, `page:NAME`, `rule` for a rule in code; for an edit `policy:edit`.
+        allowed: the answer.
+        reason: why, for programs; for an edit what its author wrote.
+        rule: id of what decided; None when nothing did.
+        policy: version of the policy; of the new one for an edit.
+        session: id of the browser session; None outside one.
+        impersonator: id of whoever acts as this subject; None for nobody.
+        grants: ids of the assignments that the subject holds there and that give something the action asks for.
+    """
+
+    at: float
+    event: Event = Event.DECISION
+    subject: str | None
+    org: str | None = None
+    action: str
+    allowed: bool
+    reason: str
+    rule: str | None = None
+    policy: str
+    session: str | None = None
+    impersonator: str | None = None
+    grants: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields as a line of a file holds them, `at` as ISO 8601 in UTC."""
+        return {
+            "at": datetime.fromtimestamp(self.at, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "event": self.event.value,
+            "subject": self.subject,
+            "org": self.org,
+            "action": self.action,
+            "allowed": self.allowed,
+            "reason": self.reason,
+            "rule": self.rule,
+            "policy": self.policy,
+            "session": self.session,
+            "impersonator": self.impersonator,
+            "grants": list(self.grants),
+        }
+
+
+Sink = Callable[[Record], object]
+"""What is told of each record, one at a time, in a thread of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Count what became of records.
+
+    Attributes:
+        told: given to the sink.
+        dropped: not given to it, because too many waited.
+        failed: given to it, and it raised.
+    """
+
+    told: int = 0
+    dropped: int = 0
+    failed: int = 0
+
+
+class Trail:
+    """Hand records to a sink without ever waiting for it."""
+
+    def __init__(self, sink: Sink, *, limit: int = QUEUE_LIMIT) -> None:
+        """Take the sink; its thread starts with the first record."""
+        self._sink: Final = sink
+        self._waiting: Final[queue.Queue[Callable[[], Record]]] = queue.Queue(maxsize=limit)
+        self._lock: Final = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._told = self._dropped = self._failed = 0
+
+    @property
+    def counts(self) -> Counts:
+        """Return what became of the records so far."""
+        return Counts(told=self._told, dropped=self._dropped, failed=self._failed)
+
+    def tell(self, make: Callable[[], Record]) -> None:
+        """Let a record be made and told, later and elsewhere. Never waits, never raises.
+
+        Args:
+            make: makes the record; called in the sink's thread.
+        """
+        if self._thread is None or not self._thread.is_alive():  # a fork leaves the thread behind
+            self._start()
+        try:
+            self._waiting.put_nowait(make)
+        except queue.Full:
+            self._dropped += 1
+            if self._dropped == 1:
+                _LOG.error("the audit is too slow: records are dropped, and counted")
+
+    def flush(self) -> None:
+        """Wait until every record that was told so far has reached the sink."""
+        self._waiting.join()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                if self._thread is None:
+                    atexit.register(self._last_words)
+                self._thread = threading.Thread(target=self._run, name="stguard-audit", daemon=True)
+                self._thread.start()
+
+    def _last_words(self) -> None:
+        waiting = threading.Thread(target=self.flush, daemon=True)
+        waiting.start()
+        waiting.join(LAST_WORDS)
+
+    def _run(self) -> None:
+        while True:
+            make = self._waiting.get()
+            try:
+                self._sink(make())
+                self._told += 1
+            except Exception as error:  # noqa: BLE001  the decision stands; the audit can't open or close anything
+                self._failed += 1
+                if self._failed == 1:
+                    _LOG.error("the audit failed (%s); further failures are counted", type(error).__name__)
+            finally:
+                self._waiting.task_done()
+
+
+def trail_to(audit: str | Path | Sink) -> Trail:
+    """Return a trail to a file of JSON lines, or to a function.
+
+    Raises:
+        ConfigurationError: it is neither, or the file can't be written.
+    """
+    if isinstance(audit, str | Path):
+        return Trail(_file(Path(audit)))
+    if not callable(audit):
+        raise ConfigurationError(f"audit is a file's path or a function, got {quote(type(audit).__name__)}")
+    return Trail(audit)
+
+
+def _file(path: Path) -> Sink:
+    """Return a sink that writes a line for each record and sets full files aside.
+
+    The standard library's handler does the writing; its own way to hide failures is left out, so that they are counted.
+    """
+    try:
+        # SECURITY: who did what is nobody else's business on this machine.
+        os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+    except OSError as error:
+        reason = (error.strerror or "can't be written").lower()
+        raise ConfigurationError(f"audit: {quote(path)}: {reason}") from error
+    handler = _Lines(path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", delay=True)
+
+    def write(record: Record) -> None:
+        line = json.dumps(record.as_json(), ensure_ascii=True)
+        handler.handle(logging.LogRecord("stguard.audit", logging.INFO, "", 0, line, None, None))
+
+    return write
+
+
+class _Lines(RotatingFileHandler):
+    """Raise what goes wrong in writing, in place of printing it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the handler's name for it
+        del record
+        raise  # noqa: PLE0704  called while the error is handled
+
+    def _open(self) -> Any:  # noqa: ANN401  a text file
+        stream = super()._open()
+        Path(self.baseFilename).chmod(0o600)
+        return stream

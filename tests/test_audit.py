@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+import stat
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stguard import audit
+from stguard.audit import Record, Trail, trail_to
+from stguard.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def record(action: str = "report:view", **facts: Any) -> Record:
+    given: dict[str, Any] = {"at": 1_800_000_000.25, "subject": "https://i|ann", "allowed": False}
+    return Record(**{**given, "action": action, "reason": "not_granted", "policy": "abc", **facts})
+
+
+def test_a_file_gets_a_line_of_json_for_each_record(tmp_path: Path) -> None:
+    trail = trail_to(tmp_path / "audit.jsonl")
+    trail.tell(record)
+    trail.tell(lambda: record("page:\N{BELL}\nx", org="acme", grants=("a",)))
+    trail.flush()
+    first, second = (json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines())
+    assert first == {
+        "at": "2027-01-15T08:00:00.250Z",
+        "event": "decision",
+        "subject": "https://i|ann",
+        "org": None,
+        "action": "report:view",
+        "allowed": False,
+        "reason": "not_granted",
+        "rule": None,
+        "policy": "abc",
+        "session": None,
+        "impersonator": None,
+        "grants": [],
+    }
+    assert (second["action"], second["org"], second["grants"]) == ("page:\N{BELL}\nx", "acme", ["a"])
+    assert stat.S_IMODE((tmp_path / "audit.jsonl").stat().st_mode) == 0o600
+
+
+def test_a_full_file_is_set_aside_and_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "FILE_BYTES", 600)
+    monkeypatch.setattr(audit, "FILES_KEPT", 2)
+    trail = trail_to(tmp_path / "audit.jsonl")
+    for number in range(20):
+        trail.tell(lambda number=number: record(f"a:{number}"))  # type: ignore[misc]
+    trail.flush()
+    files = sorted(tmp_path.iterdir())
+    assert [file.name for file in files] == ["audit.jsonl", "audit.jsonl.1", "audit.jsonl.2"]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    assert '"a:19"' in files[0].read_text()
+    assert trail.counts.told == 20
+
+
+def test_a_slow_sink_keeps_nobody_waiting_and_what_is_dropped_is_counted() -> None:
+    go, begun, told = threading.Event(), threading.Event(), []
+
+    def slow(each: Record) -> None:
+        begun.set()
+        go.wait()
+        told.append(each.action)
+
+    trail = Trail(slow, limit=3)
+    trail.tell(record)
+    begun.wait()
+    for number in range(10):
+        trail.tell(lambda number=number: record(f"a:{number}"))  # type: ignore[misc]
+    assert told == []
+    go.set()
+    trail.flush()
+    assert told == ["report:view", "a:0", "a:1", "a:2"]
+    assert (trail.counts.told, trail.counts.dropped) == (4, 7)
+
+
+def test_a_failing_sink_and_a_record_that_cannot_be_made_are_counted_and_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails(each: Record) -> None:
+        raise OSError(f"no space left for {each.subject}")
+
+    trail = Trail(fails)
+    for _ in range(3):
+        trail.tell(record)
+    trail.tell(lambda: record(unknown=1))
+    trail.flush()
+    assert trail.counts.failed == 4
+    assert [line.getMessage() for line in caplog.records] == [
+        "the audit failed (OSError); further failures are counted"
+    ]
+
+
+def test_a_file_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no such file or directory"):
+        trail_to(tmp_path / "missing" / "audit.jsonl")
+    with pytest.raises(ConfigurationError, match="audit is a file's path or a function"):
+        trail_to(7)  # type: ignore[arg-type]
+
+
+def test_a_file_that_goes_bad_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trail = trail_to(tmp_path / "audit.jsonl")
+
+    def full(*_args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(audit._Lines, "emit", full)
+    trail.tell(record)
+    trail.flush()
+    assert trail.counts.failed == 1
