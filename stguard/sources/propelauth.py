@@ -221,12 +221,8 @@ class PropelAuth:
             self._note_stranger(issuer)
             return None
         sub = claims.get("sub")
-        try:
-            user = str(UUID(sub)) if isinstance(sub, str) else None
-        except ValueError:
-            user = None
-        # The client library answers "no such user" for any other id, without asking.
-        if user is None or UUID(user).version != _UUID_VERSION:
+        user = _user_id(sub) if isinstance(sub, str) else None
+        if user is None:
             raise IdentityError("the sign-in brought an id that the PropelAuth API does not know how to look up")
         return user
 
@@ -292,6 +288,16 @@ def _translated(error: Exception) -> IdentityError | ConfigurationError:
     if wrong_key or isinstance(error, errors.BadRequestException):  # 401, and 400 for an address it doesn't know
         return ConfigurationError("PropelAuth refuses the API key or the auth_url; compare both with its dashboard")
     return IdentityError(_UNUSABLE)
+
+
+@functools.lru_cache(maxsize=4096)
+def _user_id(sub: str) -> str | None:
+    """Return an id as the API writes it: for any other the client library answers "no such user", without asking."""
+    try:
+        found = UUID(sub)
+    except ValueError:
+        return None
+    return str(found) if found.version == _UUID_VERSION else None
 
 
 def _memberships(orgs: object) -> tuple[Membership, ...] | None:

@@ -579,3 +579,30 @@ def test_a_pages_folder_beside_the_script_stops_the_app_before_it_serves(tmp_pat
     (tmp_path / "pages" / "secret.py").write_text("print('secret')\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="rename it, for example to `views`"):
         sg.App(str(tmp_path / "main.py"))
+
+
+def test_static_files_follow_what_an_identity_source_said_and_ask_it_nothing(tmp_path: Path) -> None:
+    script = str(tmp_path / "main.py")
+    policy = sg.Policy.from_yaml("stguard: 1\nroles: {admin: {}}\npages: {static: {role: admin}}\n")
+    asked_about: list[str] = []
+
+    def identity(given: Any) -> sg.Facts:
+        asked_about.append(given["sub"])
+        return sg.Facts(roles=("admin",), blocked="Your account is locked." if given["sub"] == "eve" else None)
+
+    settings.serve(script, policy=policy, identity=identity)
+    gateway = sg.Gateway(serves)
+    gateway._script = script
+
+    def allowed(sub: str) -> bool:
+        visitor = visitors.Visitor(claims={"sub": sub, "iss": "i"}, login=b"l", owner=b"o", named=True)
+        return gateway._static_allowed({"query_string": b""}, visitor)
+
+    assert not allowed("ann")
+    assert asked_about == []
+    answers = settings.settings_at(script).identity[0]
+    for sub in ("ann", "eve"):
+        answers.get({"sub": sub, "iss": "i"})
+    assert allowed("ann")
+    assert not allowed("eve")
+    assert asked_about == ["ann", "eve"]
