@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 if TYPE_CHECKING:
-    from streamlit.navigation.page import StreamlitPage
+    from stguard.app.private import StreamlitPage
 
 
 def logout_page(*, url_path: str = "logout") -> StreamlitPage:
