@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from stguard.model import Decision, Facts, Membership, Reason, Subject
     from stguard.policy import Policy
+    from stguard.sources.headers import TrustedHeaders
     from stguard.sources.propelauth import PropelAuth
     from stguard.variables import auth_from_env
 
@@ -51,6 +52,7 @@ __all__ = [
     "Severity",
     "StguardError",
     "Subject",
+    "TrustedHeaders",
     "TrustedProxy",
     "auth_from_env",
     "authorize",
@@ -93,6 +95,7 @@ _MODULES: Final = {
     ),
     "stguard.model": ("Decision", "Facts", "Membership", "Reason", "Subject"),
     "stguard.policy": ("Policy",),
+    "stguard.sources.headers": ("TrustedHeaders",),
     "stguard.sources.propelauth": ("PropelAuth",),
 }
 

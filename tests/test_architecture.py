@@ -27,7 +27,7 @@ FLOOR = {
     "analysis": 1,
     "appsource": 1,
     "tokens": 1,
-    "keys": 2,
+    "keys": 1,
     "store": 2,
     "audit": 2,
     "variables": 2,
@@ -46,6 +46,7 @@ FLOOR = {
 BELOW_THE_ROOF = frozenset(name for name, floor in FLOOR.items() if floor < FLOOR["app"])
 
 SAME_FLOOR = {
+    "keys": {"tokens"},
     "engine": {"claims"},
     "reasons": {"engine", "claims"},
     "lifetime": {"engine"},

@@ -16,6 +16,7 @@ from stguard.audit import Sink, Trail, trail_to
 from stguard.errors import ConfigurationError, quote
 from stguard.policy import Policy
 from stguard.sources.answers import Answers, IdentitySource, limits_of
+from stguard.sources.headers import among
 from stguard.store import OnBadEdit, PolicyStore, discover
 
 if TYPE_CHECKING:
@@ -159,6 +160,11 @@ def configure(
         raise ConfigurationError(f"policy is a path, got {quote(type(policy).__name__)}")
     if hooks not in get_args(Hooks):
         raise ConfigurationError(f"hooks is `require` or `off`, got {quote(hooks)}")
+    if among(identity) is not None:
+        raise ConfigurationError(
+            "TrustedHeaders in configure(): headers count only behind the gateway, which checks that the proxy set "
+            "them; give it to sg.App(..., identity=..., proxy=sg.TrustedProxy(...))"
+        )
     if audit is not None and not isinstance(audit, str | Path) and not callable(audit):
         raise ConfigurationError(f"audit is a file's path or a function, got {quote(type(audit).__name__)}")
     _put(

@@ -89,6 +89,11 @@ SERVERS = {
         import stguard as sg
         app = sg.App('main.py', policy='rules/policy.yaml', proxy=sg.TrustedProxy(secret={PROXY_SECRET!r}))
     """,
+    "headers": f"""
+        import stguard as sg
+        app = sg.App('main.py', policy='rules/policy.yaml', identity=sg.TrustedHeaders.oauth2_proxy(),
+            proxy=sg.TrustedProxy(secret={PROXY_SECRET!r}))
+    """,
     "alone": """
         import streamlit as st, stguard as sg
         from starlette.middleware import Middleware
@@ -754,6 +759,94 @@ def test_alone_without_a_proof_it_takes_identity_headers_out_and_says_so(alone: 
     assert tab.said("proxied") == "None"
     tab.close()
     assert "the gateway has no `proxy`" in (alone.folder / "log.txt").read_text()
+
+
+# --- a proxy in front that signs people in ---------------------------------------------------------------------------
+
+# Streamlit's own `server.trustedUserHeaders` is the naive twin: see "identity headers" above.
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    policy = "stguard: 1\nroles: {viewer: {}}\nassign: [{role: viewer, group: staff}]\n"
+    with serving(
+        tmp_path_factory.mktemp("headers"), "headers", policy=policy + "pages: {static: {role: viewer}}"
+    ) as up:
+        yield up
+
+
+def through_the_proxy(name: str, **more: str) -> dict[str, str]:
+    named = {"X_Forwarded_User": name, "X_Forwarded_Email": f"{name}@acme.com", "X_Stguard_Proxy": PROXY_SECRET}
+    return {**named, **more}
+
+
+def test_who_the_proxy_signed_in_is_who_runs_the_script(proxied: Server) -> None:
+    tab = Browser(proxied).open(**through_the_proxy("ann"))
+    assert tab.said("who") == "ann@acme.com"
+    assert tab.said("secret header") == "None"
+    tab.close()
+
+
+@pytest.mark.parametrize("proof", [None, "", "wrong", PROXY_SECRET + "x"])
+def test_whoever_says_so_without_the_proof_is_nobody(proxied: Server, proof: str | None) -> None:
+    sent = {**through_the_proxy("ann"), "X_Stguard_Proxy": proof}
+    tab = Browser(proxied).open(**{name: value for name, value in sent.items() if value is not None})
+    assert tab.said("who") == "None"
+    tab.close()
+
+
+def test_a_login_cookie_counts_for_nothing_behind_such_a_proxy(proxied: Server) -> None:
+    login = {"email": "eve@acme.com"}
+    for sent, who in (
+        ({}, "None"),
+        (through_the_proxy("ann"), "ann@acme.com"),
+        ({"X_Stguard_Proxy": PROXY_SECRET}, "None"),
+    ):
+        tab = Browser(proxied, login=login).open(**sent)
+        assert tab.said("who") == who
+        tab.close()
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups"])
+def test_a_header_that_stands_twice_is_refused(proxied: Server, name: str) -> None:
+    assert raw_handshake(proxied, [f"{name}: ann", f"{name.lower()}: root", proof()]) == 403
+    assert raw_handshake(proxied, [f"{name}: ann", f"{name.lower()}: root"]) == 403
+    assert raw_handshake(proxied, ["X-Forwarded-User: ann", proof()]) == 101
+
+
+def test_sessions_and_files_are_whose_the_proxy_says(proxied: Server) -> None:
+    browser = Browser(proxied)
+    mine = browser.open(**through_the_proxy("ann"))
+    address = mine.download
+    mine.close()
+    # The same browser: somebody else has signed in at the proxy.
+    theirs = browser.open(session=mine.session, **through_the_proxy("bob"))
+    assert theirs.session != mine.session
+    assert theirs.said("who") == "bob@acme.com"
+    theirs.close()
+    statuses = [
+        browser.get(address, **sent).status
+        for sent in (through_the_proxy("ann"), through_the_proxy("bob"), {}, {"X_Forwarded_User": "ann"})
+    ]
+    assert statuses == [200, 404, 404, 404]
+
+
+def test_groups_of_the_proxy_open_static_files(proxied: Server) -> None:
+    statuses = [
+        Browser(proxied).get("/app/static/plan.txt", **through_the_proxy("ann", X_Forwarded_Groups=groups)).status
+        for groups in ("staff", "other,staff", "other", "", "staffs")
+    ]
+    assert statuses == [200, 200, 403, 403, 403]
+    assert (
+        Browser(proxied).get("/app/static/plan.txt", X_Forwarded_User="ann", X_Forwarded_Groups="staff").status == 403
+    )
+
+
+def test_where_sign_ins_end_one_whose_moment_is_unknown_has_ended(tmp_path: Path) -> None:
+    with serving(tmp_path, "headers") as server:  # its policy has `sessions`
+        tab = Browser(server).open(**through_the_proxy("ann"))
+        assert tab.said("who") == "None"
+        tab.close()
 
 
 # --- sign-in with a provider -----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from stguard.app import private
 from stguard.app.gateway.accounts import SECRET_VARIABLE, LocalAccounts
 from stguard.app.gateway.ledger import keep
 from stguard.app.gateway.middleware import Gateway
-from stguard.app.gateway.proxies import identity_headers
+from stguard.app.gateway.proxies import identity_headers, reader
 from stguard.app.menu import reject_pages_folder
 from stguard.errors import ConfigurationError, quote
 
@@ -74,6 +74,7 @@ def App(  # noqa: N802, PLR0913  named as the class it makes; what an app can be
         )
     if bearer is not None:
         tokens.require()
+    reader(identity, proxy)  # what is wrong with it is said here, not at the first request
     secrets = dict(st_app_kwargs.pop("secrets", None) or {})
     environ = variables.with_dotenv(Path(script_path).resolve().parent) if auth == "env" else {}
     section = _section(auth, secrets, environ=environ)

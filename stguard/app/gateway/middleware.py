@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
@@ -24,11 +25,13 @@ from stguard.app.gateway.ledger import file_at, keep, ledger
 from stguard.app.gateway.places import STREAM, Place, is_plain, place_of
 from stguard.app.gateway.signouts import Signouts
 from stguard.app.gateway.stream import REFUSED, Stream
-from stguard.app.gateway.visitors import Visitor, visitor_of, without_login
+from stguard.app.gateway.visitors import Visitor, by_headers, visitor_of, without_login
 from stguard.app.standing import subject_with
 from stguard.errors import ConfigurationError, PolicyFileError, StguardError
+from stguard.keys import KeysUnavailableError
 from stguard.model import Facts
 from stguard.sources.answers import joined
+from stguard.tokens import TokenError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 
     from stguard.app.gateway.bearers import BearerTokens
     from stguard.app.settings import IdentityChoice, PolicyChoice, Settings
-    from stguard.model import Subject
+    from stguard.model import Claims, Subject
     from stguard.policy import Policy
 
 STATIC_PAGE: Final = "static"
@@ -107,6 +110,8 @@ class Gateway:
         self._identity: Final = identity
         self._proxy: Final = proxy
         self._bearers: Final = Bearers(bearer) if bearer is not None else None
+        self._reader: Final = proxies.reader(identity, proxy)
+        self._read_headers: Final = self._reader.source.headers if self._reader is not None else ()
         self._origins: Final = tuple(origins)
         self._anonymous: Final = anonymous
         self._local: Final = LocalAccounts(accounts) if isinstance(accounts, str | Path) else accounts
@@ -124,7 +129,8 @@ class Gateway:
             return
         try:
             self._configure(scope)
-            admitted, place, visitor = self._admit(scope, await self._vouched(scope))
+            scope = {**scope, "headers": self._proven_headers(scope)}
+            admitted, place, visitor = self._admit(scope, await self._vouched(scope), await self._person(scope))
         except (RefusedError, UnauthorizedError) as refused:
             _LOG.warning("refused a request: %s", refused)
             await _refuse(scope, receive, send, status=refused.status, challenge=refused.challenge)
@@ -182,13 +188,38 @@ class Gateway:
             if self._bearers is None or scope["type"] != "http" or not self._has_agents():
                 raise RefusedError(404, "the agent API is closed")
             visitor = await self._bearers.visitor(scope)
-            for each in self.settings().identity:
-                await asyncio.to_thread(each.get, visitor.claims or {})  # from here on it is remembered
+            await self._ask_sources(visitor.claims or {})
             return visitor
         if place is Place.MEDIA and self._bearers is not None:
             with contextlib.suppress(UnauthorizedError):  # a browser, maybe with a header of a proxy's
                 return await self._bearers.visitor(scope)
         return None
+
+    async def _person(self, scope: Scope) -> Visitor | None:
+        """Return who a proxy in front says is signed in; None where that isn't asked.
+
+        Raises:
+            RefusedError: what it says can't be used.
+            UnauthorizedError: it can't be verified now.
+        """
+        place, _ = place_of(scope)
+        if self._reader is None or place in {Place.AGENT, Place.ASSET}:
+            return None
+        try:
+            claims = await self._reader.claims(scope["headers"], now=time.time())
+        except TokenError as error:
+            raise RefusedError(403, f"an identity header: {error}") from error
+        except KeysUnavailableError as error:
+            raise UnauthorizedError(503, f"an identity header: {error}") from error
+        person = by_headers(scope, claims)
+        if place is Place.STATIC and person.claims is not None:
+            await self._ask_sources(person.claims)
+        return person
+
+    async def _ask_sources(self, claims: Claims) -> None:
+        """Have the identity sources say what they know, so that it is remembered where nothing may wait."""
+        for each in self.settings().identity:
+            await asyncio.to_thread(each.get, claims)
 
     def _has_agents(self) -> bool:
         """Tell whether the policy has a rule for the agent API, by its own name: `*` is for pages."""
@@ -197,7 +228,7 @@ class Gateway:
         except ConfigurationError:
             return False
 
-    def _admit(self, scope: Scope, vouched: Visitor | None) -> tuple[Scope, Place, Visitor]:
+    def _admit(self, scope: Scope, vouched: Visitor | None, person: Visitor | None) -> tuple[Scope, Place, Visitor]:
         """Return the request as Streamlit shall see it, what it asks for and who sends it.
 
         Nothing in here waits: what is found out still holds when the connection is noted as open.
@@ -205,6 +236,7 @@ class Gateway:
         Args:
             scope: of the request.
             vouched: who a token in it names; None: nobody.
+            person: who a proxy in front says it comes from; None: no proxy signs people in.
 
         Raises:
             RefusedError: it may not reach Streamlit.
@@ -213,16 +245,22 @@ class Gateway:
         if not is_plain(scope["path"]):
             raise RefusedError(400, "control characters in the path")
         identity = proxies.identity_headers()
-        scope = {**scope, "headers": self._proven_headers(scope, identity)}
         self._check_origin(scope, place)
         if place is Place.ASSET:
             return scope, place, _NOBODY
         if place is Place.AGENT:
             return self._admit_agent(scope, vouched, identity), place, vouched or _NOBODY
-        visitor = visitor_of(scope, identity=identity)
-        if visitor.login is not None and (self._signouts.ended(visitor.login) or _Watch(self, visitor)()):
+        if person is not None:
+            # SECURITY: a login cookie must not stand in where the proxy says nobody, or somebody else.
+            scope["headers"] = proxies.without(without_login(scope["headers"]), *self._read_headers)
+        visitor = person if person is not None else visitor_of(scope, identity=identity)
+        if visitor.claims is not None and (self._signouts.ended(visitor.login) or _Watch(self, visitor)()):
             scope["headers"] = without_login(scope["headers"])
-            visitor = replace(visitor_of(scope, identity=identity), user=_ENDED)
+            if person is None:
+                visitor = replace(visitor_of(scope, identity=identity), user=_ENDED)
+            else:
+                visitor = by_headers(scope, None)
+                visitor = replace(visitor, user={**(visitor.user or {}), **_ENDED})
         elif visitor.login is None and self._signouts.ended_in(visitor.browser):
             visitor = replace(visitor, user=_ENDED)
         self._check_place(scope, place, rest, visitor, vouched)
@@ -241,10 +279,22 @@ class Gateway:
             raise RefusedError(401, "a token that the policy doesn't accept", challenge='Bearer error="invalid_token"')
         if not self._opens(scope, AGENT_PAGE, subject):
             raise RefusedError(403, "the agent API", challenge='Bearer error="insufficient_scope"')
-        return {**scope, "headers": proxies.without(scope["headers"], "authorization", "cookie", *identity)}
+        named = (*identity, *self._read_headers)
+        return {**scope, "headers": proxies.without(scope["headers"], "authorization", "cookie", *named)}
 
-    def _proven_headers(self, scope: Scope, identity: Sequence[str]) -> list[proxies.Header]:
+    def _proven_headers(self, scope: Scope) -> list[proxies.Header]:
+        """Return the headers without those that say who asks, unless the proxy proves itself; signed ones do it alone.
+
+        Raises:
+            RefusedError: one of them stands there twice.
+        """
+        identity = proxies.identity_headers()
         headers = list(scope["headers"])
+        if self._reader is not None:
+            if self._reader.source.signed is None:
+                identity = (*identity, *self._read_headers)
+            elif any(len(proxies.values_of(headers, name)) > 1 for name in self._read_headers):
+                raise RefusedError(400, "several signed identity headers")
         for name in ("host", "origin", *identity):
             if len(proxies.values_of(headers, name)) > 1:
                 raise RefusedError(400, f"several `{name}` headers")

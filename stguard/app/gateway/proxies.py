@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import streamlit as st
 
 from stguard.errors import ConfigurationError, quote
+from stguard.sources.headers import Reader, among
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,6 +69,23 @@ class TrustedProxy:
             return False
         mapped = getattr(address, "ipv4_mapped", None)
         return any((mapped or address) in _network(peer) for peer in self.peers)
+
+
+def reader(identity: object, proxy: TrustedProxy | None) -> Reader | None:
+    """Return what reads who is signed in from headers; None where no identity source does.
+
+    Raises:
+        ConfigurationError: plain headers without a proof, or the extra `tokens` is needed and not installed.
+    """
+    source = among(identity)
+    if source is None:
+        return None
+    if source.signed is None and proxy is None:
+        raise ConfigurationError(
+            "TrustedHeaders without a proof: any browser can send these headers; say how the proxy proves itself: "
+            "sg.App(..., proxy=sg.TrustedProxy(secret=...))"
+        )
+    return Reader(source)
 
 
 def identity_headers() -> tuple[str, ...]:

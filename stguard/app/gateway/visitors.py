@@ -11,9 +11,12 @@ from starlette.requests import HTTPConnection
 
 from stguard.app import private
 from stguard.app.gateway.proxies import Header, values_of
+from stguard.sources.answers import default_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from starlette.types import Scope
 
     from stguard.model import Claims
 
@@ -40,7 +43,7 @@ class Visitor:
     user: Mapping[str, Any] | None = None
 
 
-def visitor_of(scope: dict[str, Any], *, identity: Sequence[str]) -> Visitor:
+def visitor_of(scope: Scope, *, identity: Sequence[str]) -> Visitor:
     """Find out who sends a request.
 
     Args:
@@ -61,6 +64,22 @@ def visitor_of(scope: dict[str, Any], *, identity: Sequence[str]) -> Visitor:
         return Visitor(claims, login, digest("login", payload, named), named=True, browser=browser)
     owner = digest("browser", token, named) if token or named else None
     return Visitor(None, None, owner, named=bool(named), browser=browser)
+
+
+def by_headers(scope: Scope, claims: Claims | None) -> Visitor:
+    """Return who a request comes from where a proxy signs people in: cookies tell browsers apart, and nothing else.
+
+    Args:
+        scope: of the request.
+        claims: those the proxy vouches for; None: nobody is signed in.
+    """
+    token = private.browser_token(HTTPConnection(scope).cookies)
+    browser = digest("browser", token) if token else None
+    if claims is None:
+        return Visitor(None, None, browser, named=False, browser=browser, user={"is_logged_in": False})
+    user = private.user_of(claims)
+    # No login: there is no sign-out here that could end it.
+    return Visitor(user, None, digest("headers", default_key(user)), named=True, browser=browser, user=user)
 
 
 def without_login(headers: Sequence[Header]) -> list[Header]:
