@@ -1,20 +1,35 @@
-"""For the tests of apps: say who is signed in under `streamlit.testing`, and what each may do."""
+"""For the tests of apps: say who is signed in under `streamlit.testing`, and what each may do; a pytest plugin.
+
+The plugin comes with the package and does nothing until the project names its policies:
+
+    [tool.pytest.ini_options]
+    stguard_policies = ["policies"]
+
+Then each policy is a test that it loads, each of its inline tests is one, and what each role gives is compared with
+`NAME.matrix.json` beside it, which `pytest --stguard-update` writes.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+    from pathlib import Path
 
+    import pytest
     from streamlit.testing.v1 import AppTest
 
     from stguard.model import Subject
     from stguard.policy import Policy
 
     At = TypeVar("At", bound=AppTest)
+
+
+SETTING: Final = "stguard_policies"
+"""The name of the setting that turns the pytest plugin on."""
 
 
 def as_user(at: At, claims: Mapping[str, Any] | None) -> At:
@@ -69,6 +84,27 @@ def policy_matrix(
         }
         for name, subject in subjects.items()
     }
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the plugin's setting and its option."""
+    parser.addini(SETTING, "policy files and folders whose inline tests are tests", type="paths", default=[])
+    help_text = "write what each role gives into matrix.json beside each policy"
+    parser.getgroup("stguard").addoption("--stguard-update", action="store_true", help=help_text)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect a policy that the project names; a folder stands for its first file."""
+    for named in parent.config.getini(SETTING):
+        first = named
+        if named.is_dir():
+            files = sorted(named.glob("*.yaml"))
+            first = files[0] if files else named
+        if file_path == first:
+            from stguard.policytests import PolicyTests  # noqa: PLC0415  pytest and policies load only where they are used
+
+            return PolicyTests.from_parent(parent, path=file_path, policy=named)
+    return None
 
 
 def _inject(at: AppTest, user: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 Read in this order: `question` (all that one policy has to say about one action), `people` (everybody who might ask, as
 yes-or-no variables), `diagram` (truth functions over them), `answer` (when it is allowed: the engine's rules, for all
 at once), `circumstances` (orgs and moments), `cover` (a set of people as who-keys), `difference`,
-`holders`, `leftovers`, `grants`.
+`holders`, `leftovers`, `grants`, `rolematrix`.
 """
 
 from __future__ import annotations
@@ -12,5 +12,18 @@ from stguard.analysis.difference import Change, Difference, difference
 from stguard.analysis.grants import Grants
 from stguard.analysis.holders import Holder, holders
 from stguard.analysis.leftovers import Leftover, leftovers
+from stguard.analysis.rolematrix import RoleRow, Share, role_matrix
 
-__all__ = ["Change", "Difference", "Grants", "Holder", "Leftover", "difference", "holders", "leftovers"]
+__all__ = [
+    "Change",
+    "Difference",
+    "Grants",
+    "Holder",
+    "Leftover",
+    "RoleRow",
+    "Share",
+    "difference",
+    "holders",
+    "leftovers",
+    "role_matrix",
+]

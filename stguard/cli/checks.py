@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -28,11 +28,22 @@ if TYPE_CHECKING:
     from stguard.model import PolicyParts
 
 
+_IN_TEXTS: Final = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
+_IN_PROPERTIES: Final = {**_IN_TEXTS, **str.maketrans({":": "%3A", ",": "%2C"})}
+
+
 @click.command("check")
 @policy_argument
 @click.option("--app", metavar="MAIN.py", help="Also compare with what this app declares and asks for.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "github"]),
+    default="text",
+    help="github: as annotations of a workflow run, beside the lines they are about.",
+)
 @json_option
-def check_command(policy: str | None, app: str | None, *, as_json: bool) -> None:
+def check_command(policy: str | None, app: str | None, form: str, *, as_json: bool) -> None:
     """List every problem of a policy as file:line:column: severity[code] text.
 
     With --app also what the app's source declares and asks for that doesn't fit the policy. The app is not run.
@@ -47,9 +58,25 @@ def check_command(policy: str | None, app: str | None, *, as_json: bool) -> None
         print_json(problems_document(problems, version=version))
     else:
         for problem in problems:
-            click.echo(str(problem))
+            click.echo(_annotation(problem) if form == "github" else str(problem))
         click.echo(_summary(path, loaded, problems))
     finish(FOUND if has_errors(problems) else FINE)
+
+
+def _annotation(problem: Problem) -> str:
+    """Return a problem as a workflow command.
+
+    Source: https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands, messages of a run; in
+    texts `%` and line ends are escaped, in properties `:` and `,` too.
+    """
+    properties = {
+        "file": problem.file,
+        "line": str(problem.line),
+        "col": str(problem.column),
+        "title": f"stguard {problem.code}",
+    }
+    shown = ",".join(f"{name}={value.translate(_IN_PROPERTIES)}" for name, value in properties.items())
+    return f"::{problem.severity.value} {shown}::{problem.message.translate(_IN_TEXTS)}"
 
 
 def _read(path: Path, *, now: float) -> tuple[Policy | None, PolicyParts | None, tuple[Problem, ...]]:

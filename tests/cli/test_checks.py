@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.conftest import TEAM
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -206,3 +208,14 @@ def test_a_policy_without_tests_says_so(run: Run, tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("stguard: 1\npages: {home: public}\n")
     assert (run("test", "p.yaml").code, run("test", "p.yaml").out) == (0, "no tests; add some under `tests:`\n")
     assert run("test", "p.yaml", "--json").json == {"ok": True, "tests": []}
+
+
+def test_problems_are_annotations_where_a_workflow_asks_for_them(team: Run, tmp_path: Path) -> None:
+    bad = tmp_path / "odd, name%.yaml"
+    bad.write_text(TEAM.replace("role: viewer, group", "role: viwer, group"))
+    ran = team("check", str(bad), "--format", "github")
+    assert ran.code == 1
+    first = ran.out.splitlines()[0]
+    assert first.startswith("::error file=")
+    assert "odd%2C name%25.yaml,line=" in first
+    assert first.endswith("::unknown role `viwer` in assignment `staff`; did you mean `viewer`?")
