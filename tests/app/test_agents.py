@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import http.client
@@ -113,12 +114,12 @@ class Server:
     def interact(self, token: str | None, **request: Any) -> Answer:
         return self.ask("/_stcore/agent/interact", bearing(token), json.dumps(request).encode())
 
-    def mcp(self, token: str | None, **arguments: Any) -> Answer:
+    def mcp(self, token: str | None, *, tool: str = "interact", **arguments: Any) -> Answer:
         call = {
             "jsonrpc": "2.0",
             "id": 1,
             "method": "tools/call",
-            "params": {"name": "interact", "arguments": arguments},
+            "params": {"name": tool, "arguments": arguments},
         }
         return self.ask(
             "/_stcore/agent/mcp", [*bearing(token), ("Accept", "application/json")], json.dumps(call).encode()
@@ -216,6 +217,17 @@ def media(answer: Answer) -> str:
     found = re.search(r"\.\./\.\.(/media/[^\"\\]*)", answer.text)
     assert found, answer.text
     return found[1]
+
+
+def test_without_a_guard_mcp_reads_the_files_of_every_session(naive: Server) -> None:
+    theirs = media(naive.interact(None))
+    mine = naive.interact(None, page="reports")
+    answer = naive.mcp(None, tool="get_data", session_id=mine.session, url=theirs)
+    assert blob("file of None") in answer.text
+
+
+def blob(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 # --- who runs it -----------------------------------------------------------------------------------------------------
@@ -356,6 +368,24 @@ def test_a_file_is_the_subjects_alone(guarded: Server, issuer: Issuer) -> None:
         for who, sent in {"ann": token, "renewed": issuer.token(), "bob": bob, "nobody": None, "junk": "x.y.z"}.items()
     }
     assert asked == {"ann": 200, "renewed": 200, "bob": 404, "nobody": 404, "junk": 404}
+
+
+def test_mcp_reads_the_files_of_ones_own_sessions_only(guarded: Server, issuer: Issuer) -> None:
+    first = guarded.interact(issuer.token())
+    address = media(first)
+    again = guarded.mcp(issuer.token(), tool="get_data", session_id=first.session, url=address)
+    assert blob("file of ann@acme.com") in again.text
+    bob = issuer.token(sub="bob", email="bob@acme.com")
+    own = guarded.interact(bob)
+    for url in (
+        address,
+        address.rpartition("/")[2],
+        address.rpartition("/")[2].partition(".")[0],
+        "http://x" + address,
+    ):
+        answer = guarded.mcp(bob, tool="get_data", session_id=own.session, url=url)
+        assert "unknown_file" in answer.text
+        assert blob("file of ann@acme.com") not in answer.text
 
 
 def test_a_tab_can_not_take_over_the_session_of_a_program(guarded: Server, issuer: Issuer) -> None:

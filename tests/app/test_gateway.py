@@ -591,13 +591,13 @@ def test_a_visitor_cannot_empty_everybodys_caches(ann: Browser) -> None:
 def clearing() -> bytes:
     message = BackMsg()
     message.clear_cache = True
-    return message.SerializeToString()
+    return bytes(message.SerializeToString())
 
 
 def rerunning() -> bytes:
     message = BackMsg()
     message.rerun_script.query_string = ""
-    return message.SerializeToString()
+    return bytes(message.SerializeToString())
 
 
 @pytest.mark.parametrize("compression", ["deflate", None])

@@ -217,15 +217,15 @@ def test_a_streamlit_that_reads_who_opens_a_connection_another_way_is_refused(mo
 def test_an_agent_api_of_another_form_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     if importlib.util.find_spec("streamlit.runtime.agent") is None:
         with pytest.raises(ConfigurationError, match="has no agent API"):
-            private.hook_agents(same=repr, owned=lambda _session, _user: None)
+            private.hook_agents(same=repr, owned=lambda _session, _user: None, may_read=lambda _user, _file: False)
         return
     module = importlib.import_module("streamlit.runtime.agent.interaction")
     monkeypatch.setattr(module.AgentSessionRegistry, "create", lambda self, user: (self, user))
     with pytest.raises(ConfigurationError, match="another agent API"):
-        private.hook_agents(same=repr, owned=lambda _session, _user: None)
+        private.hook_agents(same=repr, owned=lambda _session, _user: None, may_read=lambda _user, _file: False)
     monkeypatch.undo()
     routes = importlib.import_module("streamlit.web.server.starlette.starlette_agent_routes")
     monkeypatch.setattr(routes, "_user_info", lambda _request: {})
     monkeypatch.setattr(module.AgentSessionRegistry.create, private.HOOKED, False, raising=False)
     with pytest.raises(ConfigurationError, match="another agent API"):
-        private.hook_agents(same=repr, owned=lambda _session, _user: None)
+        private.hook_agents(same=repr, owned=lambda _session, _user: None, may_read=lambda _user, _file: False)

@@ -116,7 +116,7 @@ class Bearers:
             ConfigurationError: the extra `tokens` is not installed, or this Streamlit's agent API can't be guarded.
         """
         tokens.require()
-        private.hook_agents(same=owner_of, owned=_own)
+        private.hook_agents(same=owner_of, owned=_own, may_read=_may_read)
         self._settings: Final = settings
         self._clock: Final = clock
         self._keys: Final = keys.IssuerKeys(issuer=settings.issuer, jwks_uri=settings.jwks_uri)
@@ -175,6 +175,10 @@ def owner_of(user: Mapping[str, Any]) -> bytes:
 
 def _own(session: str, user: Mapping[str, Any]) -> None:
     ledger.own(session, owner=owner_of(user))
+
+
+def _may_read(user: Mapping[str, Any], file: str) -> bool:
+    return ledger.may_read(owner_of(user), file)
 
 
 def _challenge(error: str) -> str:

@@ -85,7 +85,10 @@ def hook_users() -> None:
 
 
 def hook_agents(
-    *, same: Callable[[Mapping[str, Any]], Hashable], owned: Callable[[str, Mapping[str, Any]], None]
+    *,
+    same: Callable[[Mapping[str, Any]], Hashable],
+    owned: Callable[[str, Mapping[str, Any]], None],
+    may_read: Callable[[Mapping[str, Any], str], bool],
 ) -> None:
     """Watch whose the sessions of the agent API are, and let a fresh token go on with the session of its subject.
 
@@ -93,9 +96,13 @@ def hook_agents(
     request, whose `app_session_id` is the one that files belong to. `get` compares `user_info` whole, so that a token
     that was merely renewed would find none; `AppSession._user_info` is what the next run has in `st.user`.
 
+    MCP's `get_data` reads a file by `MediaFileManager.read_file(file_id)`, whichever session it was made for: "the id
+    alone grants access".
+
     Args:
         same: returns what tells a user from another, the same for each token of one.
         owned: called with the id of a session and the user whose it is, before a request runs anything.
+        may_read: tells whether a file, by its id, is a user's to read.
 
     Raises:
         ConfigurationError: this Streamlit has no agent API, or another one.
@@ -104,6 +111,7 @@ def hook_agents(
 
     try:
         from streamlit.runtime.agent.interaction import AgentSessionRegistry
+        from streamlit.runtime.media_file_manager import MediaFileManager
         from streamlit.web.server.starlette import starlette_agent_routes
     except ImportError:
         raise ConfigurationError(
@@ -113,7 +121,12 @@ def hook_agents(
     get: Any = AgentSessionRegistry.get
     if getattr(create, HOOKED, False):
         return
-    fits = _takes(create, ["self", "user_info"]) and _takes(get, ["self", "handle", "user_info"])
+    read: Any = getattr(MediaFileManager, "read_file", None)
+    fits = (
+        _takes(read, ["self", "file_id"])
+        and _takes(create, ["self", "user_info"])
+        and _takes(get, ["self", "handle", "user_info"])
+    )
     probe = {"is_logged_in": True}
     hook_users()
     with handing_on(probe):
@@ -142,6 +155,12 @@ def hook_agents(
         owned(session.app_session_id, user_info)
         return session
 
+    @functools.wraps(read)
+    def read_own(self: Any, file_id: str) -> object:
+        user = _handed.get()
+        return read(self, file_id) if user is not None and may_read(user, file_id) else None
+
+    MediaFileManager.read_file = read_own  # type: ignore[method-assign,assignment]
     setattr(created, HOOKED, True)
     for name, hooked in (("create", created), ("get", found)):
         setattr(AgentSessionRegistry, name, hooked)
