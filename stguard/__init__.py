@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from stguard.app.caches import cache_data, cache_resource
+    from stguard.app.doctor import doctor
     from stguard.app.gateway import App, BearerTokens, Gateway, TrustedProxy
     from stguard.app.guard import authorize, can, explain, requires, subject
     from stguard.app.leaving import logout_page
@@ -60,6 +61,7 @@ __all__ = [
     "cache_resource",
     "can",
     "configure",
+    "doctor",
     "explain",
     "login_page",
     "logout_page",
@@ -74,6 +76,7 @@ __all__ = [
 
 _MODULES: Final = {
     "stguard.app.caches": ("cache_data", "cache_resource"),
+    "stguard.app.doctor": ("doctor",),
     "stguard.app.gateway": ("App", "BearerTokens", "Gateway", "TrustedProxy"),
     "stguard.app.guard": ("authorize", "can", "explain", "requires", "subject"),
     "stguard.app.leaving": ("logout_page",),

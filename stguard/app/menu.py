@@ -208,14 +208,18 @@ def _reject_duplicates(entries: Sequence[_Entry]) -> None:
         raise ConfigurationError("several pages have default=True; leave it on one")
 
 
-def reject_pages_folder(folder: Path) -> None:
-    """Raise a ConfigurationError where a folder `pages` with scripts in it lies beside the main script."""
+def has_pages_folder(folder: Path) -> bool:
+    """Tell whether a folder `pages` with scripts in it lies beside the main script."""
     # STREAMLIT 1.67: files in `pages/` are served without the main script, until a session has called st.navigation.
     try:
-        found = any(entry.suffix == ".py" for entry in (folder / V1_FOLDER).iterdir())
+        return any(entry.suffix == ".py" for entry in (folder / V1_FOLDER).iterdir())
     except OSError:
-        return
-    if found:
+        return False
+
+
+def reject_pages_folder(folder: Path) -> None:
+    """Raise a ConfigurationError where a folder `pages` with scripts in it lies beside the main script."""
+    if has_pages_folder(folder):
         raise ConfigurationError(
             "the folder `pages` beside the main script is served by Streamlit without any check; "
             "rename it, for example to `views`"

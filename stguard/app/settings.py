@@ -93,6 +93,11 @@ def serve(script: str, *, policy: PolicyChoice | None, identity: IdentityChoice 
     _served[script] = (policy, identity)
 
 
+def is_served(script: str) -> bool:
+    """Tell whether the server of a main script was given anything: then its requests go through the gateway."""
+    return script in _served
+
+
 def settings_of(ctx: ScriptRunContext) -> Settings:
     """Return the settings of the app that runs; the defaults when `configure` was not called.
 

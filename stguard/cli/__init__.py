@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "audit": ("audits", "Look through a file of audit records: who was refused what, which grants are unused."),
     "matrix": ("matrices", "Show which role opens which pages and allows what."),
     "accounts": ("accounts", "Manage local accounts: add, passwd, disable, enable, remove, list."),
+    "doctor": ("doctors", "Look for what is wrong or risky in an app's configuration and somebody's claims."),
     "env": ("variables", "Show which environment variables set up which identity provider."),
     "schema": ("schemas", "Print the JSON Schema of the policy file."),
 }

@@ -40,7 +40,7 @@ def asker(_ctx: click.Context, _param: click.Parameter, value: str) -> Asker:
         return Asker(claims=None, text=value)
     try:
         if Path(value).exists() or value.endswith(".json"):
-            return Asker(claims=_claims(Path(value)), text=value)
+            return Asker(claims=read_claims(Path(value)), text=value)
     except ValueError as error:  # a NUL in the path
         raise click.BadParameter(f"{quote(value)}: {error}") from error
     local, _, domain = value.rpartition("@")
@@ -49,7 +49,12 @@ def asker(_ctx: click.Context, _param: click.Parameter, value: str) -> Asker:
     return Asker(claims={"sub": value, "email": value, "email_verified": True}, text=value, by_email=True)
 
 
-def _claims(path: Path) -> dict[str, Any]:
+def read_claims(path: Path) -> dict[str, Any]:
+    """Return the claims of a JSON file.
+
+    Raises:
+        click.BadParameter: it can't be read, or is no JSON object.
+    """
     try:
         claims = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
