@@ -57,7 +57,8 @@ def of_server(asked: Standing) -> Setup:
         pages_folder=has_pages_folder(private.main_script(asked.ctx).resolve().parent),
         hooks="" if settings.hooks == "off" else None,
         gateway=is_served(script),
-        other=localaccounts.active() or bool(options.get("server.trustedUserHeaders")),
+        # Whoever looks is signed in, by whatever way.
+        other=asked.subject is not None or localaccounts.active(),
     )
 
 

@@ -74,7 +74,7 @@ def App(  # noqa: N802, PLR0913  named as the class it makes; what an app can be
         )
     if bearer is not None:
         tokens.require()
-    reader(identity, proxy)  # what is wrong with it is said here, not at the first request
+    by_headers = reader(identity, proxy)  # what is wrong with it is said here, not at the first request
     secrets = dict(st_app_kwargs.pop("secrets", None) or {})
     environ = variables.with_dotenv(Path(script_path).resolve().parent) if auth == "env" else {}
     section = _section(auth, secrets, environ=environ)
@@ -102,8 +102,10 @@ def App(  # noqa: N802, PLR0913  named as the class it makes; what an app can be
     if section is not None:
         variables.warn_unshared(st.get_option("server.cookieSecret"))
     if auth == "env":
-        other = local is not None or proxy is not None or bool(identity_headers())
-        _settle(environ, given="auth" in secrets, other=other, mine={SECRET_VARIABLE} if local is not None else set())
+        ways = (local, proxy, by_headers)
+        other = any(way is not None for way in ways) or bool(identity_headers())
+        mine = {SECRET_VARIABLE} if local is not None else set()
+        _settle(environ, taken=section is not None, given="auth" in secrets, other=other, mine=mine)
     return made
 
 
@@ -121,12 +123,13 @@ def _section(auth: object, secrets: Mapping[str, Any], *, environ: Mapping[str, 
     return variables.checked(auth)
 
 
-def _settle(environ: Mapping[str, str], *, given: bool, other: bool, mine: AbstractSet[str]) -> None:
+def _settle(environ: Mapping[str, str], *, taken: bool, given: bool, other: bool, mine: AbstractSet[str]) -> None:
     """Say where sign-in is configured when that is in doubt, before somebody clicks.
 
     Args:
         environ: the variables.
-        given: whether `[auth]` was handed to Streamlit.
+        taken: whether `[auth]` was taken from them.
+        given: whether `[auth]` was handed to Streamlit, from them or by the author.
         other: whether people may be signed in without a provider of `[auth]`.
         mine: variables that are there for that other way.
 
@@ -134,7 +137,7 @@ def _settle(environ: Mapping[str, str], *, given: bool, other: bool, mine: Abstr
         ConfigurationError: the environment begins to configure sign-in, and nothing else does.
     """
     in_file = _in_secrets_file()
-    if given and in_file and environment.is_meant(environ):
+    if taken and in_file:
         _LOG.warning(
             "sign-in is configured twice: the environment counts, `[auth]` in Streamlit's secrets file does not; "
             "remove one of them, or make it sg.App(..., auth=None) for the file"
