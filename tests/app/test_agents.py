@@ -15,6 +15,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -393,6 +394,57 @@ def test_a_tab_can_not_take_over_the_session_of_a_program(guarded: Server, issue
     answer = guarded.ask("/_stcore/upload_file/x/y", bearing(issuer.token()), b"x", method="PUT")
     assert answer.status == 403
     assert before.session.startswith("s_")  # a handle: the id of the session itself is never told
+
+
+def test_many_who_ask_at_once_stay_apart(guarded: Server, issuer: Issuer) -> None:
+    names = ["ann", "bob"] * 8
+    tokens = [issuer.token(sub=name, email=f"{name}@acme.com") for name in names]
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(guarded.interact, tokens))
+        again = list(
+            threads.map(
+                lambda pair: guarded.interact(pair[0], session_id=pair[1].session), zip(tokens, answers, strict=True)
+            )
+        )
+    for several in (answers, again):
+        assert [answer.said("subject") for answer in several] == [f"{name}@acme.com" for name in names]
+
+
+def test_a_token_counts_for_its_own_request_only(guarded: Server, issuer: Issuer) -> None:
+    # Pipelined on one connection: what was found out about the first must not serve the second.
+    def request(*headers: str) -> bytes:
+        lines = ["POST /_stcore/agent/interact HTTP/1.1", f"Host: localhost:{guarded.port}", *headers]
+        return "\r\n".join([*lines, "Content-Type: application/json", "Content-Length: 2", "", "{}"]).encode()
+
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=30) as connection:
+        connection.sendall(request(f"Authorization: Bearer {issuer.token()}") + request("Connection: close"))
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answer) == [b"200", b"401"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Authorization: Bearer {t}, Bearer {t}",
+        "Authorization: Bearer {t}\r\nAuthorization: Bearer {t}",
+        "Authorization : Bearer {t}",
+        "Authorization:\tBearer\t{t}",
+        "Authorization: Bearer {t}\r\n x",
+        "Proxy-Authorization: Bearer {t}",
+        "X-Authorization: Bearer {t}",
+        "Cookie: Authorization=Bearer {t}",
+        "Authorization: bearer={t}",
+        'Authorization: Bearer "{t}"',
+        "Authorization: DPoP {t}",
+    ],
+)
+def test_a_header_of_another_form_is_refused(guarded: Server, issuer: Issuer, headers: str) -> None:
+    lines = ["POST /_stcore/agent/interact HTTP/1.1", "Host: x", headers.replace("{t}", issuer.token())]
+    sent = "\r\n".join([*lines, "Connection: close", "Content-Length: 2", "", "{}"])
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=30) as connection:
+        connection.sendall(sent.encode())
+        answer = connection.recv(65536)
+    assert int(answer.split()[1]) in {400, 401}
 
 
 # --- closed ----------------------------------------------------------------------------------------------------------

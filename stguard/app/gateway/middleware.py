@@ -259,6 +259,7 @@ class Gateway:
             if person is None:
                 visitor = replace(visitor_of(scope, identity=identity), user=_ENDED)
             else:
+                _LOG.warning("somebody whom the proxy signed in is refused by `sessions` or `revoked` of the policy")
                 visitor = by_headers(scope, None)
                 visitor = replace(visitor, user={**(visitor.user or {}), **_ENDED})
         elif visitor.login is None and self._signouts.ended_in(visitor.browser):
