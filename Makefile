@@ -32,6 +32,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.rerun
 	$(BIN)/python -m benchmarks.gateway
+	$(BIN)/python -m benchmarks.analysis
 
 hostile: $(STAMP)
 	$(BIN)/python -m tests.hostile
