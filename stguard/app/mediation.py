@@ -11,20 +11,19 @@ from __future__ import annotations
 import functools
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import streamlit as st
 
-from stguard.app import failures, private, screens
+from stguard.app import failures, private, screens, wishes
 from stguard.app.place import ENTRY_SCRIPT, Place, at, here_in
 from stguard.app.settings import Settings, known_settings
-from stguard.app.standing import Memo, Standing, log_once, refused, session_memo, standing, subject_of
+from stguard.app.standing import Memo, Standing, log_once, refused, session_memo, standing, subject_of, this_run
 from stguard.errors import ConfigurationError, StguardError, quote
 from stguard.model import Claims, Decision, SignedIn, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from stguard.app.private import ScriptRunContext
     from stguard.policy import Policy
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("stguard")
 
 _SIGNED_IN: Final = SignedIn()
-
-_MARK: Final = "__stguard_mediated__"
-"""Attribute of what is already bound, so that nothing is bound twice."""
 
 
 class NotGivenError(PermissionError):
@@ -51,7 +47,7 @@ class Binding:
         subject: who that was; None for nobody, or when it couldn't be known.
         org: the org that was active.
         settings: the app's settings; None when there were none yet.
-        script: the main script.
+        script: the path of the main script.
         memo: what the session remembers.
         user: the session's live claims, which Streamlit empties at sign-out.
     """
@@ -61,7 +57,7 @@ class Binding:
     subject: Subject | None
     org: str | None
     settings: Settings | None
-    script: Path
+    script: str
     memo: Memo
     user: Mapping[str, object]
 
@@ -74,7 +70,7 @@ class Binding:
         """Decide whether it may run for somebody: its page, and what `@requires` around it demands."""
         place = self.place
         extra = None if place.extra is None else settings.check(place.extra, policy=policy)
-        name = place.page if place.page is not None else private.file_page_name(self.script.name)
+        name = place.page if place.page is not None else private.file_page_name(self.script)
         if place.page is None and name not in policy.parts.pages:
             decision = policy.explain(subject, _SIGNED_IN, org=org)
         else:
@@ -93,6 +89,19 @@ def _binding() -> Binding | None:
     settings = known_settings(ctx)
     if place.free or (settings is not None and settings.hooks == "off"):
         return None
+    try:
+        run = this_run(ctx)
+    except StguardError:
+        return _bound_to(ctx, place, settings)
+    # A page that draws many widgets is asked about once in a run, and the garbage collector visits one object for all.
+    circumstances = (place, settings, wishes.stamp(run.memo.wishes))
+    if run.bound is None or run.bound[0] != circumstances:
+        binding = _bound_to(ctx, place, settings)
+        run.bound = (circumstances, binding)
+    return cast("Binding", run.bound[1])
+
+
+def _bound_to(ctx: ScriptRunContext, place: Place, settings: Settings | None) -> Binding:
     claims: Claims | None
     try:
         asked = standing()
@@ -107,7 +116,7 @@ def _binding() -> Binding | None:
         subject=subject,
         org=org,
         settings=settings,
-        script=private.main_script(ctx),
+        script=private.script_key(ctx),
         memo=session_memo(),
         user=private.live_user(ctx),
     )
@@ -214,61 +223,72 @@ def _same_person(one: Subject | None, other: Subject | None) -> bool:
 # --- what is bound ---------------------------------------------------------------------------------------------------
 
 
-def callback(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Bind a widget's callback: refused, it isn't called, and the page shows the refusal."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Bound:
+    """What stands in the place of a function that was registered.
+
+    An object of two slots and not a closure, whose function, cells and dict the garbage collector visits one by one.
+    """
+
+    function: Callable[..., Any]
+    binding: Binding
+
+
+class _Callback(_Bound):
+    __slots__ = ()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  what the callback takes
+        if self.binding.unguarded:
+            return self.function(*args, **kwargs)
+        if not _may_run(self.binding):
+            return None
+        with at(self.binding.place):
+            return failures.contained_call(self.function, *args, **kwargs)
+
+
+class _Fragment(_Bound):
+    __slots__ = ()
+
+    def __call__(self) -> Any:  # noqa: ANN401  what the fragment returns
+        if _may_run(self.binding):
+            with at(self.binding.place):
+                return self.function()
+        if self.binding.place.page is None and self.binding.subject is None:
+            return None  # nobody is signed in: the sign-in page is there already
+        return st.rerun()
+
+
+class _Deferred(_Bound):
+    __slots__ = ()
+
+    def __call__(self) -> Any:  # noqa: ANN401  the data
+        _insist_outside(self.binding)
+        return _contained(self.binding, self.function)
+
+
+def _bind(function: Callable[..., Any], kind: type[_Callback | _Fragment | _Deferred]) -> Callable[..., Any]:
     if isinstance(function, private.Probe):
         return function.bound
-    binding = _bindable(function)
-    if binding is None:
+    # Signing in and out needs no permission, and signing out must never be refused.
+    if isinstance(function, _Bound) or function in (st.login, st.logout):
         return function
+    binding = _binding()
+    return function if binding is None else kind(function, binding)
 
-    @functools.wraps(function)
-    def asked_again(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  what the callback takes
-        if binding.unguarded:
-            return function(*args, **kwargs)
-        if not _may_run(binding):
-            return None
-        with at(binding.place):
-            return failures.contained_call(function, *args, **kwargs)
 
-    setattr(asked_again, _MARK, True)
-    return asked_again
+def callback(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Bind a widget's callback: refused, it isn't called, and the page shows the refusal."""
+    return _bind(function, _Callback)
 
 
 def fragment(function: Callable[[], Any]) -> Callable[[], Any]:
     """Bind a fragment, a dialog or a timed rerun: refused, a full rerun takes its place, and that refuses."""
-    if isinstance(function, private.Probe):
-        return function.bound
-    binding = _bindable(function)
-    if binding is None:
-        return function
-
-    def asked_again() -> Any:  # noqa: ANN401  what the fragment returns
-        if _may_run(binding):
-            with at(binding.place):
-                return function()
-        if binding.place.page is None and binding.subject is None:
-            return None  # nobody is signed in: the sign-in page is there already
-        return st.rerun()
-
-    setattr(asked_again, _MARK, True)
-    return asked_again
+    return _bind(function, _Fragment)
 
 
 def deferred(function: Callable[[], Any]) -> Callable[[], Any]:
     """Bind a download whose data is made when it is fetched, outside any script run."""
-    if isinstance(function, private.Probe):
-        return function.bound
-    binding = _bindable(function)
-    if binding is None:
-        return function
-
-    def asked_again() -> Any:  # noqa: ANN401  the data
-        _insist_outside(binding)
-        return _contained(binding, function)
-
-    setattr(asked_again, _MARK, True)
-    return asked_again
+    return _bind(function, _Deferred)
 
 
 class LazySource:
@@ -295,13 +315,6 @@ def lazy_source(source: Any) -> Any:  # noqa: ANN401  Streamlit's protocol
         return source.bound
     binding = None if isinstance(source, LazySource) else _binding()
     return source if binding is None else LazySource(source, binding)
-
-
-def _bindable(function: object) -> Binding | None:
-    # Signing in and out needs no permission, and signing out must never be refused.
-    if getattr(function, _MARK, False) is True or function in (st.login, st.logout):
-        return None
-    return _binding()
 
 
 # --- the hooks -------------------------------------------------------------------------------------------------------

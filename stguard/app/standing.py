@@ -120,14 +120,21 @@ class Memo:
         return Memo, ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """Remember the claims read in one run, from what, and what the session remembers."""
+@dataclass(slots=True, eq=False)
+class Run:
+    """Remember the claims read in one run, from what, and what the session remembers.
+
+    Another one in each run, and after `st.logout` in the middle of one.
+
+    Attributes:
+        bound: what `mediation` last bound in this run, and under which circumstances.
+    """
 
     token: object
     user: dict[str, object]
     claims: Claims | None
     memo: Memo
+    bound: tuple[object, object] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -327,7 +334,7 @@ def standing() -> Standing:
         )
     settings = settings_of(ctx)
     policy = settings.policy()
-    run = _run(ctx)
+    run = this_run(ctx)
     known = _known(run.claims, settings, policy, run.memo)
     if known is None or known.subject is None:
         over = known.blocked if known is not None else None
@@ -337,7 +344,7 @@ def standing() -> Standing:
     acts = private.in_callback(ctx) or not private.in_fragment_run(ctx)
     if logins.over(policy, known.subject, ends_at=known.ends_at, acts=acts):
         return Standing(ctx, settings, policy, None, run.memo, over=ENDED, claims=run.claims)
-    return Standing(ctx, settings, policy, known.subject, run.memo, trouble=known.trouble, claims=run.claims)
+    return Standing(ctx, settings, policy, known.subject, run.memo, trouble=known.trouble, claims=known.claims)
 
 
 def subject_of(claims: Claims, settings: Settings, policy: Policy, memo: Memo) -> Subject | None:
@@ -398,15 +405,15 @@ def session_memo() -> Memo:
     return memo
 
 
-def _run(ctx: ScriptRunContext) -> _Run:
+def this_run(ctx: ScriptRunContext) -> Run:
     """Return what was read in this run: who is signed in, or nobody; `st.user` is read once in a run."""
     live, token = private.live_user(ctx), private.run_token(ctx)
     run = private.recall(ctx)
     # `st.logout` empties the user in the middle of a run.
-    if not isinstance(run, _Run) or run.token is not token or run.user != live:
+    if not isinstance(run, Run) or run.token is not token or run.user != live:
         memo = session_memo()
         claims, memo.tokens = _read_user()
-        run = _Run(token, dict(live), claims, memo)
+        run = Run(token, dict(live), claims, memo)
         wishes.read_address(memo.wishes)
         private.remember(ctx, run)
     return run

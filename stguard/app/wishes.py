@@ -109,6 +109,11 @@ def wished(policy: Policy, subject: Subject, *, script: str, wishes: Wishes) -> 
     return wishes.own
 
 
+def stamp(wishes: Wishes) -> tuple[object, str | None]:
+    """Return what `wished` follows from, to tell whether it may have changed within a run."""
+    return st.session_state.get(ORG_WISH), wishes.own
+
+
 def drop(wishes: Wishes) -> None:
     """Ask for no org any more, so that the session begins anew."""
     wishes.own = wishes.refused = None

@@ -260,6 +260,31 @@ def test_what_was_drawn_for_one_org_does_not_run_in_another(orgs: Desk, shown: A
     assert ORG_CHANGED in shown(at)
 
 
+@pytest.mark.parametrize(("label", "runs"), [("For acme", 0), ("For globex", 1)])
+def test_what_one_run_draws_for_two_orgs_is_bound_to_each(orgs: Desk, label: str, runs: int) -> None:
+    at = orgs.main("""
+        def pressed(): st.session_state.pressed = 1
+        def home():
+            for org in ("acme", "globex"):
+                st.session_state.stguard_org = org
+                st.button(f"For {org}", on_click=pressed)
+        sg.navigation([st.Page(home)]).run()
+    """).run("ann")
+    assert count(next(button for button in at.button if button.label == label).click().run()) == runs
+
+
+def test_what_a_page_draws_in_one_run_shares_one_binding(desk: Desk) -> None:
+    at = desk.main("""
+        from stguard.app import private
+        def status():
+            for number in range(5): st.button(f"{number}", on_click=print)
+            metadata = private.context().session_state._state._new_widget_state.widget_metadata.values()
+            st.write(str(len({id(each.callback.binding) for each in metadata if each.callback})))
+        sg.navigation([st.Page(status, default=True)]).run()
+    """).run("ada")
+    assert [element.value for element in at.markdown] == ["1"]
+
+
 def test_clearing_the_session_state_frees_nothing(desk: Desk) -> None:
     at = desk.main("""
         def pressed(): st.session_state.pressed = 1

@@ -169,6 +169,22 @@ def test_a_page_made_outside_a_run_lacks_its_source() -> None:
     assert not private.is_complete(st.Page(lambda: None, title="x"))
 
 
+def test_a_copied_page_has_every_attribute_whatever_the_author_gave() -> None:
+    at = run("""
+class Kind(private.StreamlitPage): pass
+pages = [
+    st.Page(print), st.Page(print, title="A", icon="🚨", url_path="a"), st.Page(print, url_path="b", default=True),
+    st.Page(print, url_path="c", visibility="hidden"), st.Page("https://a.example", title="Out"),
+    st.Page("https://b.example", title="Out, too", icon="🚨"),
+]
+copies = [private.copy_page(page, Kind) for page in pages]
+st.write(str([
+    {**vars(copy), "_can_be_called": page._can_be_called} == vars(page) for copy, page in zip(copies, pages)
+]))
+""")
+    assert at.markdown[0].value == str([True] * 6)
+
+
 def test_a_copied_page_leaves_the_original_alone_and_is_what_streamlit_runs() -> None:
     at = run("""
 def home(): st.title("home")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from streamlit.navigation.page import StreamlitPage
 from streamlit.source_util import page_icon_and_name
@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PageT = TypeVar("PageT", bound=StreamlitPage)
+
+_attributes: Final[dict[bool, tuple[str, ...]]] = {}
+"""Names of the attributes of a page and of a link, as the first one had them.
+
+Looking at the `__dict__` of an object makes a dict that the garbage collector visits as long as the object lives; a
+session keeps all its pages, so we look at one page in a process.
+"""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -49,17 +56,22 @@ def copy_page(page: StreamlitPage, kind: type[PageT], **changes: Any) -> PageT:
             `url_path`, `page`.
     """
     made = kind.__new__(kind)
-    made.__dict__.update(page.__dict__)
-    made.__dict__.update({f"_{name}": value for name, value in changes.items()})
-    made.__dict__["_can_be_called"] = False
+    names = _attributes.get(page.is_external)
+    if names is None:
+        names = _attributes[page.is_external] = tuple(vars(page))
+    for name in names:
+        setattr(made, name, getattr(page, name))
+    for name, value in changes.items():
+        setattr(made, f"_{name}", value)
+    made._can_be_called = False
     return made
 
 
 def replace_source(page: StreamlitPage, source: Callable[[], object]) -> None:
     """Make a page that is about to run show something else instead."""
-    page.__dict__["_page"] = source
+    page._page = source  # type: ignore[assignment]  # it runs whatever can be called
 
 
 def is_complete(page: StreamlitPage) -> bool:
     """Tell whether a page was made inside a script run; one made outside lacks its source."""
-    return "_page" in page.__dict__
+    return hasattr(page, "_page")
