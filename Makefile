@@ -31,6 +31,8 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.rerun
+	$(BIN)/python -m benchmarks.fragments
+	$(BIN)/python -m benchmarks.sessions
 	$(BIN)/python -m benchmarks.gateway
 	$(BIN)/python -m benchmarks.analysis
 

@@ -28,7 +28,6 @@ DOCUMENTED: Final = {"column_config", "components", "connections"}
 """Modules that are used as attributes, as `st.column_config`."""
 
 ELSEWHERE: Final = {
-    ("analysis/difference.py", "_replace"): "public of a named tuple, whatever its name looks like",
     ("app/gateway/stream.py", "streamlit.proto.AuthRedirect_pb2"): "the messages on the wire are a format, not code",
     ("app/gateway/stream.py", "streamlit.proto.BackMsg_pb2"): "the same",
     ("app/gateway/stream.py", "streamlit.proto.ForwardMsg_pb2"): "the same",
@@ -38,6 +37,9 @@ ELSEWHERE: Final = {
 """What stands outside after all: file and name, with the reason."""
 
 MODULE: Final = re.compile(r"streamlit(\.[a-z_0-9]+)+")
+NAMED_TUPLE: Final = {"_replace", "_asdict", "_fields", "_make"}
+"""What the standard library documents in spite of the underscore."""
+
 BY_NAME: Final = {"getattr", "setattr", "hasattr", "delattr"}
 
 
@@ -74,7 +76,7 @@ def private_names(source: str) -> set[str]:
 
 
 def _underscored(name: str) -> bool:
-    return name.startswith("_") and not name.startswith(("__", "_stguard"))
+    return name.startswith("_") and not name.startswith(("__", "_stguard")) and name not in NAMED_TUPLE
 
 
 def _is_public(module: str) -> bool:
