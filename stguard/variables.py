@@ -79,6 +79,18 @@ def checked(auth: object) -> dict[str, Any]:
     return environment.Auth(section)
 
 
+def checked_cookie_secret(secret: str) -> str:
+    """Return a cookie secret from the environment.
+
+    Raises:
+        ConfigurationError: it can be guessed.
+    """
+    wrong = environment.cookie_secret_problem(secret.strip())
+    if wrong is not None:
+        raise ConfigurationError(f"`COOKIE_SECRET`: {wrong}")
+    return secret.strip()
+
+
 def share_cookie_secret(secret: str) -> None:
     """Let this process sign with the app's own cookie secret, before Streamlit reads its settings.
 

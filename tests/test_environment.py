@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -276,3 +278,17 @@ def test_an_auth_section_written_by_hand_is_checked_too() -> None:
         "server_metadata_url",
     ]
     assert "no provider" in environment.auth_problems({})[-1]
+
+
+def test_the_pages_about_providers_name_variables_that_exist() -> None:
+    known = {variable.name for variable in environment.GENERAL}
+    for recipe in environment.RECIPES:
+        known.update(recipe.names())
+    folder = Path(environment.__file__).parents[1] / "docs" / "providers"
+    named = 0
+    for page in folder.glob("*.md"):
+        for name in re.findall(r"^([A-Z][A-Z0-9_]+)=", page.read_text(encoding="utf-8"), re.MULTILINE):
+            oidc = re.fullmatch(r"OIDC_([A-Z0-9_]+?)_(?:CLIENT_ID|CLIENT_SECRET|METADATA_URL|SCOPE|LABEL)", name)
+            assert name in known or (oidc and name in environment.oidc(oidc[1]).names()), f"{page.name}: {name}"
+            named += 1
+    assert named > len(environment.RECIPES)

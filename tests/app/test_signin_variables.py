@@ -178,7 +178,12 @@ def test_with_local_accounts_a_cookie_secret_alone_is_enough(
 ) -> None:
     (tmp_path / "accounts.yaml").write_text("accounts: {}\n", encoding="utf-8")
     (tmp_path / "accounts.yaml").chmod(0o600)
-    assert made({"COOKIE_SECRET": COOKIE}, accounts="accounts.yaml") is None
+    (tmp_path / ".env").write_text("COOKIE_SECRET=canary", encoding="utf-8")
+    with pytest.raises(sg.ConfigurationError, match="`COOKIE_SECRET`: expected 32 characters or more, got 6"):
+        made(accounts="accounts.yaml")
+    (tmp_path / ".env").write_text(f"COOKIE_SECRET={COOKIE}", encoding="utf-8")
+    assert made(accounts="accounts.yaml") is None
+    assert os.environ[variables.COOKIE_SECRET] == COOKIE  # logins with local accounts are signed with it, too
     assert said(caplog) == ""
 
 

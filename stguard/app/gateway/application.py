@@ -81,6 +81,8 @@ def App(  # noqa: N802, PLR0913  named as the class it makes; what an app can be
     if section is not None:
         secrets["auth"] = section
         variables.share_cookie_secret(section["cookie_secret"])
+    elif accounts is not None and (secret := environ.get(SECRET_VARIABLE)):
+        variables.share_cookie_secret(variables.checked_cookie_secret(secret))
     keep()
     local = LocalAccounts(accounts) if accounts is not None else None
     gateway = Middleware(
