@@ -100,6 +100,87 @@ def rejection(claims: Claims, identity: Identity) -> str | None:
     return None
 
 
+OF_THE_SIGN_IN: Final = frozenset(
+    {
+        "iss", "sub", "aud", "azp", "exp", "iat", "nbf", "auth_time", "nonce", "acr", "amr", "jti", "sid",
+        "at_hash", "c_hash", "s_hash", "is_logged_in", "provider", "origin", "tokens",
+    }
+)  # fmt: skip
+"""Claims about the sign-in itself (OpenID Connect Core 1.0, sections 2 and 3.3.2.11), and what Streamlit adds.
+
+SECURITY: nobody else may say who somebody is, or for how long a login counts.
+"""
+
+_VERIFIED: Final = {"email": "email_verified", "phone_number": "phone_number_verified"}
+
+
+def widened(claims: object, more: object) -> object:
+    """Add to the claims of a sign-in what an identity source knows besides; the claims themselves when it is nothing.
+
+    The sign-in's value stays where there is one; lists add up, and mappings are joined by the same rules. So it never
+    says less than before.
+
+    Args:
+        claims: those of the sign-in.
+        more: those of the source, about the same person.
+    """
+    if not isinstance(claims, Mapping) or not signed_in(claims) or not isinstance(more, Mapping) or not more:
+        return claims
+    added = {name: value for name, value in more.items() if name not in OF_THE_SIGN_IN}
+    own = dict(claims)
+    for value, verified in _VERIFIED.items():
+        # SECURITY: `email_verified` of one must not vouch for the `email` of the other.
+        if own.get(value) is not None:
+            added.pop(verified, None)
+        elif added.get(value) is not None:
+            own.pop(verified, None)
+    return _filled(own, added)
+
+
+def agreed(sources: Iterable[object]) -> dict[str, Any]:
+    """Join the further claims that several sources know; what they contradict each other in is left out: unknown."""
+    found: list[dict[str, Any]] = []
+    for source in sources:
+        if isinstance(source, Mapping):
+            each = dict(source)
+            for value, verified in _VERIFIED.items():
+                if each.get(value) is None:
+                    each.pop(verified, None)
+            found.append(each)
+    return _agreed(found)
+
+
+def _filled(claims: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(claims)
+    for name, value in more.items():
+        mine = found.get(name)
+        if mine is None:
+            found[name] = value
+        elif isinstance(mine, list | tuple) and value is not None:
+            # SECURITY: what is no list may name the group that a forbid asks for: then there is one nobody can read.
+            found[name] = [*mine, *(value if isinstance(value, list | tuple) else [None])]
+        elif isinstance(mine, Mapping) and isinstance(value, Mapping):
+            found[name] = _filled(mine, value)
+    return found
+
+
+def _agreed(found: list[dict[str, Any]]) -> dict[str, Any]:
+    # All at once, so that it doesn't matter who comes first.
+    names = dict.fromkeys(name for each in found for name in each)
+    return {name: _agreed_value([value for each in found if (value := each.get(name)) is not None]) for name in names}
+
+
+def _agreed_value(values: list[Any]) -> object:
+    if not values:
+        return None
+    if all(isinstance(value, list | tuple) for value in values):
+        return [entry for value in values for entry in value]
+    if all(isinstance(value, Mapping) for value in values):
+        return _agreed([dict(value) for value in values])
+    # `True == 1`, but only one of them verifies an e-mail.
+    return values[0] if all(type(value) is type(values[0]) and value == values[0] for value in values) else None
+
+
 def texts(value: object) -> frozenset[str] | None:
     """Return the texts of a claim for a `claim:` condition, or None when it is absent or unusable.
 

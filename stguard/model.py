@@ -71,6 +71,9 @@ class Facts:
         active_org: the org the identity provider says is active, by its id there; a wish like any other, and None for
             none.
         impersonator: id of whoever acts as this person; None for nobody.
+        claims: further claims of the person, read as those of the sign-in are: by the provider's preset and the
+            policy's `identity` section. They fill in what the sign-in doesn't say, and add to its lists; who somebody
+            is and how long the login counts is the sign-in's to say.
     """
 
     roles: tuple[str, ...] | None = ()
@@ -81,6 +84,7 @@ class Facts:
     blocked: str | None = None
     active_org: str | None = None
     impersonator: str | None = None
+    claims: Claims = field(default_factory=_empty, hash=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

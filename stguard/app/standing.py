@@ -23,6 +23,7 @@ from stguard.analysis.grants import Grants
 from stguard.app import listed, logins, private, wishes
 from stguard.app.settings import Settings, settings_of
 from stguard.audit import Record
+from stguard.claims import widened
 from stguard.errors import ConfigurationError, StguardError, quote
 from stguard.model import EMPTY, AllOf, Claims, Decision, Facts, PermissionIs, Reason, Rule, Subject
 from stguard.sources.answers import BLOCKED, Answer, Answers, joined
@@ -361,7 +362,7 @@ def subject_with(claims: Claims | None, facts: Facts, policy: Policy) -> Subject
     if facts.blocked is not None:
         return None
     return policy.subject(
-        claims,
+        widened(claims, facts.claims),
         roles=facts.roles,
         groups=facts.groups,
         memberships=facts.memberships,

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from math import inf, isfinite, nextafter
 from typing import Any, Final, NamedTuple
 
+from stguard.claims import agreed
 from stguard.errors import ConfigurationError, IdentityError, StguardError, quote
 from stguard.model import Claims, Facts, Membership
 
@@ -313,8 +314,12 @@ class Answers:
             if not isinstance(error, StguardError) and _is_of_the_network(error):
                 return _Outcome(None, "the identity source could not be reached", logged=kind)
             return _Outcome(None, "the identity source failed", lasting=True, logged=kind)
-        if not isinstance(facts, Facts):
-            kind = f"{type(facts).__name__} instead of Facts"
+        if not isinstance(facts, Facts) or not isinstance(facts.claims, Mapping):
+            kind = (
+                f"{type(facts).__name__} instead of Facts"
+                if not isinstance(facts, Facts)
+                else "its `claims` are no mapping"
+            )
             return _Outcome(None, "the identity source gave no usable answer", lasting=True, logged=kind)
         return _Outcome(facts)
 
@@ -435,7 +440,14 @@ def joined(answers: Sequence[Answer]) -> Facts:
             active_org=whole.active_org if whole.active_org is not None else facts.active_org,
             impersonator=whole.impersonator if whole.impersonator is not None else facts.impersonator,
         )
-    return replace(whole, roles=tuple(roles), groups=tuple(groups), memberships=tuple(memberships), unknown=unknown)
+    return replace(
+        whole,
+        roles=tuple(roles),
+        groups=tuple(groups),
+        memberships=tuple(memberships),
+        unknown=unknown,
+        claims=agreed(answer.facts.claims for answer in answers),
+    )
 
 
 def _extend(into: list[Any], values: object) -> None:
