@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from stguard.policy import Policy
     from stguard.sources.headers import TrustedHeaders
     from stguard.sources.propelauth import PropelAuth
+    from stguard.sources.userinfo import UserInfo
     from stguard.variables import auth_from_env
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "Subject",
     "TrustedHeaders",
     "TrustedProxy",
+    "UserInfo",
     "auth_from_env",
     "authorize",
     "cache_data",
@@ -100,6 +102,7 @@ _MODULES: Final = {
     "stguard.policy": ("Policy",),
     "stguard.sources.headers": ("TrustedHeaders",),
     "stguard.sources.propelauth": ("PropelAuth",),
+    "stguard.sources.userinfo": ("UserInfo",),
 }
 
 _HOME: Final = {name: module for module, names in _MODULES.items() for name in names}

@@ -10,14 +10,17 @@ import ipaddress
 import json
 import logging
 import time
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from stguard import tokens
 from stguard.errors import ConfigurationError, quote
+from stguard.model import EMPTY
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from stguard.tokens import PublicKey
 
@@ -178,26 +181,53 @@ _TRIES: Final = 10
 _KEPT: Final = 32
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Hold what an address answered.
+
+    Attributes:
+        status: of the answer.
+        kind: its media type in lower case, without parameters.
+        body: at most `LARGEST` bytes.
+    """
+
+    status: int
+    kind: str
+    body: bytes
+
+
 async def fetch(address: str) -> bytes:
     """Return a document: no redirect is followed, and it is bounded in size and time.
 
     Raises:
         KeysUnavailableError: it can't be had.
     """
+    reply = await ask(address)
+    if reply.status != HTTPStatus.OK:
+        raise KeysUnavailableError(f"answered {reply.status}")
+    return reply.body
+
+
+async def ask(address: str, *, headers: Mapping[str, str] = EMPTY) -> Reply:
+    """Return what an address answers, whatever its status: as `fetch`.
+
+    Raises:
+        KeysUnavailableError: there was no answer, or too large a one.
+    """
     import httpx  # noqa: PLC0415  an extra
 
-    async def read() -> bytes:
+    async def read() -> Reply:
         # Making a client reads the system's certificates.
         client = await asyncio.to_thread(httpx.AsyncClient, follow_redirects=False, timeout=DEADLINE)
-        async with client, client.stream("GET", address, headers=_HEADERS) as response:
-            if response.status_code != httpx.codes.OK:
-                raise KeysUnavailableError(f"answered {response.status_code}")
+        async with client, client.stream("GET", address, headers={**_HEADERS, **headers}) as response:
             document = bytearray()
-            async for chunk in response.aiter_raw():  # raw: a small body must not grow as it is unpacked
-                document += chunk
-                if len(document) > LARGEST:
-                    raise KeysUnavailableError("the document is too large")
-            return bytes(document)
+            if response.status_code == httpx.codes.OK:  # what else comes is nothing to read
+                async for chunk in response.aiter_raw():  # raw: a small body must not grow as it is unpacked
+                    document += chunk
+                    if len(document) > LARGEST:
+                        raise KeysUnavailableError("the document is too large")
+            kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            return Reply(response.status_code, kind, bytes(document))
 
     try:
         return await _within(read())
@@ -207,7 +237,7 @@ async def fetch(address: str) -> bytes:
         raise KeysUnavailableError(type(error).__name__) from error
 
 
-async def _within(work: Awaitable[bytes]) -> bytes:
+async def _within(work: Awaitable[Reply]) -> Reply:
     async with asyncio.timeout(DEADLINE):
         return await work
 

@@ -13,7 +13,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 AUDIENCE = "https://app.example"
 
@@ -26,6 +26,7 @@ class Issuer:
         asked: the paths that were asked for.
         answer: what is answered instead: a status, or bytes; None for the truth.
         release: the server waits for it before each answer; set at the start.
+        userinfo: answers what is asked of the UserInfo endpoint; None: there is none.
     """
 
     def __init__(self, port: int) -> None:
@@ -35,6 +36,11 @@ class Issuer:
         self.answer: int | bytes | None = None
         self.release = threading.Event()
         self.release.set()
+        self.userinfo: Callable[[BaseHTTPRequestHandler], None] | None = None
+
+    def document(self) -> dict[str, str]:
+        said = {"issuer": self.url, "jwks_uri": self.url + "/jwks"}
+        return said if self.userinfo is None else {**said, "userinfo_endpoint": self.url + "/userinfo"}
 
     def jwks(self) -> bytes:
         return json.dumps({"keys": [{**key.as_dict(private=False), "kid": name} for name, key in self.keys.items()]})\
@@ -62,12 +68,16 @@ def issuing() -> Iterator[Issuer]:
             issuer.asked.append(self.path)
             issuer.release.wait(30)
             status, body = 200, b""
+            if issuer.userinfo is not None and self.path == "/userinfo":
+                with contextlib.suppress(OSError):
+                    issuer.userinfo(self)
+                return
             if isinstance(issuer.answer, int):
                 status = issuer.answer
             elif issuer.answer is not None:
                 body = issuer.answer
             elif self.path == "/.well-known/openid-configuration":
-                body = json.dumps({"issuer": issuer.url, "jwks_uri": issuer.url + "/jwks"}).encode()
+                body = json.dumps(issuer.document()).encode()
             elif self.path == "/jwks":
                 body = issuer.jwks()
             elif self.path.startswith("/pem/") and self.path.removeprefix("/pem/") in issuer.keys:
