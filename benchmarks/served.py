@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.hostile.client import Tab
+from tests.hostile.client import Browser, Tab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ class Served:
             "iss": "https://idp.example", "sub": f"{number}", "name": f"Person {number}", "email": email,
             "email_verified": True, "iat": int(time.time()), "groups": [f"group{n}" for n in range(20)],
         }  # fmt: skip
-        return Tab(self.address, secret=self.secret, claims=claims)
+        return Tab(Browser(self.address, secret=self.secret, claims=claims))
 
 
 @contextmanager

@@ -1,62 +1,22 @@
-"""The attacks. Each gets through on the app that is guarded by hand, and not on the guarded one.
-
-A case returns True when it got through: something was done, or shown, that who asks has no right to.
-"""
+"""Attacks on what the script draws: callbacks, fragments, downloads, pages, widgets, caches."""
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from tests.hostile.client import HAS_OPERATIONS, Drawing, Tab, value
-from tests.hostile.twins.parts import GLOBEX, HAS_LAZY, HAS_PARALLEL, SECRET
+from tests.hostile.table import case
+from tests.hostile.twins.parts import GLOBEX, HAS_LAZY, HAS_PARALLEL
+from tests.hostile.twins.routes import SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.hostile.arena import Arena
     from tests.hostile.client import Part
-
-SESSIONS: Final = 50
-ROUNDS: Final = 2
-PAUSE: Final = 0.05
-"""Seconds for which the file stays whole, and then half."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One attack.
-
-    Attributes:
-        name: what is tried, as the table says it.
-        facts: the numbers of the facts about Streamlit that it uses.
-        attack: tries it and tells whether it got through.
-    """
-
-    name: str
-    facts: tuple[int, ...]
-    attack: Callable[[Arena], bool]
-
-
-CASES: Final[list[Case]] = []
-
-
-def case(name: str, *facts: int, given: bool = True) -> Callable[[Callable[[Arena], bool]], Callable[[Arena], bool]]:
-    """Add an attack to the table, where this Streamlit has what it attacks."""
-
-    def add(attack: Callable[[Arena], bool]) -> Callable[[Arena], bool]:
-        if given:
-            CASES.append(Case(name, facts, attack))
-        return attack
-
-    return add
-
 
 # --- callbacks -------------------------------------------------------------------------------------------------------
 
@@ -148,6 +108,38 @@ def _blank(arena: Arena) -> bool:
         drawn = tab.click("Press")
         assert not arena.done("careful")
         return "You don't have access to this." not in drawn
+
+
+@case("click sent with the fragment of another page, role revoked", 1, 3)
+def _with_another_fragment(arena: Arena) -> bool:
+    email = arena.person("admin")
+    with arena.tab(email) as tab:
+        _, press = _target(tab, "click")
+        fragment = tab.fragment_of("in the headline")
+        arena.give(email)
+        tab.run(press, fragment=fragment)
+        return arena.done("click")
+
+
+@case("two values for one widget in a frame, role revoked", 1)
+def _twice(arena: Arena) -> bool:
+    email = arena.person("admin")
+    with arena.tab(email) as tab:
+        part, press = _target(tab, "click")
+        arena.give(email)
+        tab.run(value(part, trigger_value=False), press, press)
+        return arena.done("click")
+
+
+@case("click drawn for one org, sent with another org in the address", 1, 21)
+def _click_for_another_org(arena: Arena) -> bool:
+    email = arena.person("admin")
+    arena.give(email, org="globex")
+    with arena.tab(email) as tab:
+        drawn = tab.open("shop", query="org=acme")
+        assert "Close" in drawn
+        tab.run(value(tab.part("Close"), trigger_value=True), query="org=globex")
+        return arena.done("closed in globex")
 
 
 @case("callback above navigation, person removed", 1)
@@ -301,6 +293,12 @@ def _by_hash(arena: Arena) -> bool:
         return f"{SECRET} for admins" in tab.open(page_hash=payroll)
 
 
+@case("a page that isn't in the menu, by a link of the app to whatever the address names", 8, 21)
+def _by_link(arena: Arena) -> bool:
+    with arena.tab(arena.person()) as tab:
+        return f"{SECRET} for admins" in tab.open("", query="go=payroll")
+
+
 @case("the names of pages that are closed", 8)
 def _names(arena: Arena) -> bool:
     with arena.tab(arena.person()) as tab:
@@ -341,6 +339,14 @@ def _exception_in_download(arena: Arena) -> bool:
         return SECRET in str(tab.seen.messages[-1])
 
 
+@case("what an exception says: where the app's files are", 10)
+def _places(arena: Arena) -> bool:
+    with arena.tab(arena.person()) as tab:
+        drawn = tab.open("broken")
+        assert any(part.kind in {"exception", "alert"} for part in drawn.parts)
+        return "site-packages" in drawn or "parts.py" in drawn
+
+
 # --- what the browser sends ------------------------------------------------------------------------------------------
 
 
@@ -359,11 +365,34 @@ def _forged_option_in_callback(arena: Arena) -> bool:
         return arena.done("switched to globex")
 
 
+@case("an option that isn't one, of a radio, in its callback", 21)
+def _forged_radio(arena: Arena) -> bool:
+    with arena.tab(arena.person()) as tab:
+        tab.open("orgs")
+        tab.run(value(tab.part("Team"), string_value="globex"))
+        return arena.done("switched to globex")
+
+
+@case("options that aren't any, of a multiselect, in its callback", 21)
+def _forged_multiselect(arena: Arena) -> bool:
+    with arena.tab(arena.person()) as tab:
+        tab.open("orgs")
+        tab.run(value(tab.part("Units"), string_array_value=["globex"]))
+        return arena.done("switched to ['globex']")
+
+
+@case("an org by the address that the browser says it is at", 21)
+def _forged_url(arena: Arena) -> bool:
+    with arena.tab(arena.person()) as tab:
+        return GLOBEX in tab.run(page="orgs", url="https://globex.example/orgs")
+
+
 @case("somebody else's org in the address", 21)
 def _forged_query(arena: Arena) -> bool:
     with arena.tab(arena.person()) as tab:
         tab.open("orgs")
-        return GLOBEX in tab.run(query="org=globex") or GLOBEX in tab.open("orgs", query="org=globex")
+        tried = ("org=globex", "org=acme&org=globex", "org=globex&org=acme", "%6frg=globex")
+        return any(GLOBEX in tab.open("orgs", query=each) for each in tried)
 
 
 @case("a cached answer for somebody else", 22)
@@ -375,34 +404,9 @@ def _cached(arena: Arena) -> bool:
         return f"rows of {first}" in tab.open("mine")
 
 
-# --- the policy changes ----------------------------------------------------------------------------------------------
-
-
-@case(f"{SESSIONS} sessions while the file with the rules is rewritten in place: a wrong decision", 1)
-def _rewritten(arena: Arena) -> bool:
-    """Whoever is an admin before and after each edit must always get in, and whoever never is must not."""
-    admins, others = ([arena.person(*roles) for _ in range(SESSIONS // 2)] for roles in (["admin"], []))
-    with ExitStack() as stack:
-        tabs = {email: stack.enter_context(arena.tab(email)) for email in (*admins, *others)}
-        done = threading.Event()
-
-        def rewrite() -> None:
-            while not done.wait(PAUSE):
-                arena.write_half()
-                done.wait(PAUSE)
-                arena.write_people()
-
-        def visit(email: str) -> list[tuple[str, bool]]:
-            return [(email, "Wipe" in tabs[email].open("vault")) for _ in range(ROUNDS)]
-
-        assert "Wipe" in tabs[admins[0]].open("vault")  # so that there is a last good policy
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            writer = threading.Thread(target=rewrite)
-            writer.start()
-            try:
-                seen = [each for visits in pool.map(visit, tabs) for each in visits]
-            finally:
-                done.set()
-                writer.join()
-    arena.write_people()
-    return any(open_ is not (email in admins) for email, open_ in seen)
+@case("a cached value of another org", 22)
+def _cached_of_org(arena: Arena) -> bool:
+    with arena.tab(arena.person()) as tab:
+        assert f"numbers of {SECRET}" in tab.open("numbers")
+    with arena.tab(arena.person(org="globex")) as tab:
+        return f"numbers of {SECRET}" in tab.open("numbers")

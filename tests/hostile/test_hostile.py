@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.hostile import cases, doors, races  # noqa: F401  the first two fill the table
 from tests.hostile.arena import Arena, serve
-from tests.hostile.cases import CASES, Case
-from tests.hostile.twins.parts import SECRET
+from tests.hostile.table import CASES, FACTS, NOT_ATTACKED, Case
+from tests.hostile.twins.routes import SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,43 @@ def guarded() -> Iterator[Arena]:
         yield arena
 
 
+@pytest.fixture(scope="module")
+def script() -> Iterator[Arena]:
+    with serve("script") as arena:
+        yield arena
+
+
+def test_each_fact_that_lets_an_attack_through_has_a_case_and_each_other_a_reason() -> None:
+    assert {fact for case in CASES for fact in case.facts} == FACTS.keys()
+    assert not FACTS.keys() & NOT_ATTACKED.keys()
+    assert FACTS.keys() | NOT_ATTACKED.keys() == set(range(1, 30))
+
+
+def test_each_case_names_a_fact_and_has_a_name_of_its_own() -> None:
+    assert all(case.facts for case in CASES)
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_the_race_tells_a_wrong_answer_from_a_right_one() -> None:
+    red, blue = races.VERSIONS
+    changes = [
+        races.Change(red, begun=0, done=1, ends=10),
+        races.Change(blue, begun=10, done=11, ends=20),  # from 20 on the file is broken
+        races.Change(red, begun=30, done=31),
+    ]
+
+    def right(group: str, before: float, after: float, *, read: bool = True) -> set[bool]:
+        others = [races.Answer("never", 12, 13, admin=False)] if read else []
+        return races.possible(changes, others, races.Answer(group, before, after, admin=False))
+
+    assert right("red", 2, 3) == right("red", 32, 33) == {True}
+    assert right("red", 12, 13) == right("red", 21, 22) == {False}
+    assert right("red", 9, 10.5) == right("red", 21, 30.5) == {True, False}
+    assert right("red", 21, 22, read=False) == {True, False}
+    assert right("always", 0, 40) == {True}
+    assert right("never", 0, 40) == {False}
+
+
 @each_case
 def test_it_gets_through_on_the_app_that_is_guarded_by_hand(case: Case, naive: Arena) -> None:
     assert case.attack(naive), naive.output
@@ -38,6 +76,15 @@ def test_it_gets_through_on_the_app_that_is_guarded_by_hand(case: Case, naive: A
 @each_case
 def test_it_is_stopped_on_the_guarded_app(case: Case, guarded: Arena) -> None:
     assert not case.attack(guarded), guarded.output
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if not case.gateway and case.attack is not races.attack],  # that one takes its time
+    ids=lambda case: case.name,
+)
+def test_it_is_stopped_by_the_script_alone_without_the_gateway(case: Case, script: Arena) -> None:
+    assert not case.attack(script), script.output
 
 
 def test_what_stands_above_navigation_is_guarded_from_the_first_run_of_the_process() -> None:

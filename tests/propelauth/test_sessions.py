@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hostile.arena import Arena, _stop, _wait_until_healthy
-from tests.hostile.client import Tab
+from tests.hostile.arena import free_port, stop, wait_until_answers
+from tests.hostile.client import Browser, Tab
 from tests.propelauth.api import ACME, ANN, BEN, KEY, Api, account, membership, serve
 
 if TYPE_CHECKING:
@@ -49,6 +49,14 @@ pages: {{home: {{role: Member}}}}
 """
 
 
+@dataclass(frozen=True, slots=True)
+class App:
+    """One app that runs: its host and port, and what its cookies are signed with."""
+
+    address: str
+    secret: str
+
+
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     with serve(tmp_path_factory.mktemp("api"), host="auth.acme.example") as api:
@@ -58,7 +66,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="module")
-def server(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+def server(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     folder = tmp_path_factory.mktemp("app")
     (folder / "main.py").write_text(MAIN, encoding="utf-8")
     (folder / "policy.yaml").write_text(POLICY, encoding="utf-8")
@@ -66,10 +74,9 @@ def server(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena
         yield _start(folder, api, stack)
 
 
-def _start(folder: Path, api: Api, stack: ExitStack) -> Arena:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+def _start(folder: Path, api: Api, stack: ExitStack) -> App:
+    port = free_port()
+    address = f"127.0.0.1:{port}"
     secret = secrets.token_hex(32)
     (folder / "secrets.toml").write_text(
         f'[auth]\nredirect_uri = "http://{address}/oauth2callback"\ncookie_secret = "{secret}"\n'
@@ -80,7 +87,7 @@ def _start(folder: Path, api: Api, stack: ExitStack) -> Arena:
     process = subprocess.Popen(
         [
             sys.executable, "-m", "streamlit", "run", str(folder / "main.py"),
-            f"--server.port={address.rpartition(':')[2]}", "--server.address=127.0.0.1", "--server.headless=true",
+            f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true",
             "--server.fileWatcherType=none", "--browser.gatherUsageStats=false",
             f"--secrets.files={folder / 'secrets.toml'}",
         ],
@@ -88,20 +95,19 @@ def _start(folder: Path, api: Api, stack: ExitStack) -> Arena:
         stdout=log,
         stderr=subprocess.STDOUT,
     )  # fmt: skip
-    stack.callback(_stop, process)
-    arena = Arena("guarded", folder, address, secret, process)
-    _wait_until_healthy(arena)
-    return arena
+    stack.callback(stop, process)
+    wait_until_answers("127.0.0.1", port, "/_stcore/health", process)
+    return App(address, secret)
 
 
-def tab(server: Arena, user: str) -> Tab:
+def tab(server: App, user: str) -> Tab:
     """Open a tab of a login of its own, as every device has one."""
     claims = {"iss": AUTH_URL, "sub": user, "iat": int(time.time()), "nonce": secrets.token_hex(8)}
-    return Tab(server.address, secret=server.secret, claims=claims)
+    return Tab(Browser(server.address, secret=server.secret, claims=claims))
 
 
 @pytest.mark.server
-def test_fifty_sessions_of_one_person_over_three_reruns_each_make_one_call(server: Arena, api: Api) -> None:
+def test_fifty_sessions_of_one_person_over_three_reruns_each_make_one_call(server: App, api: Api) -> None:
     together = Barrier(SESSIONS)
 
     def visit(_number: int) -> bool:
@@ -116,7 +122,7 @@ def test_fifty_sessions_of_one_person_over_three_reruns_each_make_one_call(serve
 
 
 @pytest.mark.server
-def test_another_person_makes_a_call_of_their_own(server: Arena, api: Api) -> None:
+def test_another_person_makes_a_call_of_their_own(server: App, api: Api) -> None:
     api.calls.clear()
     with tab(server, BEN) as one, tab(server, BEN) as two:
         assert "home in Acme" in one.open()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import inspect
-import os
-from pathlib import Path
-from typing import NoReturn
+import time
+from typing import TYPE_CHECKING, NoReturn
 
 import pandas as pd
 import streamlit as st
 
-SECRET = "SECRET-of-acme"  # noqa: S105  what must not be seen
+from tests.hostile.twins.routes import SECRET, effect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 GLOBEX = "SECRET-of-globex"
-HERE = Path(os.environ.get("HOSTILE_FOLDER", "."))
+ASKED = 10
+OF_ORG = {"acme": SECRET, "globex": GLOBEX}
 ROWS = pd.DataFrame({"secret": [f"{SECRET}-{row}" for row in range(20_000)]})
 HAS_PARALLEL = "parallel" in inspect.signature(st.fragment).parameters
 HAS_LAZY = "lazy" in inspect.signature(st.dataframe).parameters
@@ -20,14 +24,18 @@ HAS_LAZY = "lazy" in inspect.signature(st.dataframe).parameters
 clicker = st.components.v2.component("clicker", html="<button>Click</button>")
 
 
-def effect(what: str) -> None:
-    """Do something that can't be undone, and leave a trace of it."""
-    with (HERE / "effects.log").open("a", encoding="utf-8") as log:
-        log.write(f"{what}\n")
+@st.cache_data
+def counted() -> int:
+    """Be what took long to work out."""
+    return time.time_ns()
 
 
 def home() -> None:
     st.title("Home")
+    st.write(f"<<counted {counted()}>>")
+    st.write(f"<<proxied {st.user.get('proxied')}>>")
+    if "go" in st.query_params:
+        st.switch_page(st.session_state.pages[st.query_params["go"]])
 
 
 def vault() -> None:
@@ -93,8 +101,18 @@ def files() -> None:
     """Only for admins: everything here is fetched later."""
     st.title("Files")
     st.download_button("Export", lambda: f"{SECRET} in a file", "rows.txt")
+    st.download_button("Take", f"{SECRET} in a file that lies ready", "rows.txt")
+    st.file_uploader("Hand in")
     if HAS_LAZY:
         st.dataframe(ROWS, lazy=True)
+
+
+def gate(ask: Callable[[], bool]) -> None:
+    """Ask several times, and say what was answered when: before and after, by the machine's clock."""
+    for _ in range(ASKED):
+        before = time.monotonic()
+        answer = ask()
+        st.write(f"<<asked {before} {time.monotonic()} {answer}>>")
 
 
 def broken() -> None:
