@@ -77,15 +77,16 @@ class Drawn:
         self.tab.seen.messages.clear()
 
 
-def measured(*, turns: int) -> dict[str, Drawn]:
-    """Run the three servers and rerun the fragment on each in turns."""
+def measured(*, turns: int, collects: bool) -> dict[str, Drawn]:
+    """Run the three servers and rerun the fragment on each in turns, with Streamlit's collections or without."""
+    head = "" if collects else "import gc\ngc.collect = lambda *_: 0\n"
     work = workload(next(size for size in SIZES if size.name == "medium"), cases=2)
     policy = work.text + "  home: signed_in\n"
     email, places = next(iter(work.held.items()))
     found: dict[str, Drawn] = {}
     with ExitStack() as stack:
         for name in ("plain", "plain again", "guarded"):
-            server = stack.enter_context(served(GUARDED if name == "guarded" else PLAIN, policy))
+            server = stack.enter_context(served(head + (GUARDED if name == "guarded" else PLAIN), policy))
             tab = stack.enter_context(server.tab(1, email))
             tab.open(query=f"org={next(iter(places))}")
             button = tab.part("Press")
@@ -102,8 +103,8 @@ def show(heading: str, times: dict[str, list[float]]) -> tuple[float, float]:
     pairs = list(zip(*(taken[WARM_UP:] for taken in times.values()), strict=True))
     noise = [again - plain for plain, again, _ in pairs]
     added = [guarded - (plain + again) / 2 for plain, again, guarded in pairs]
-    cells = "".join(f"{statistics.median(taken[WARM_UP:]):13.2f}" for taken in times.values())
-    print(f"{heading:<20}{cells}{_with_error(noise):>20}{_with_error(added):>20}")
+    plain, again, guarded = (statistics.median(taken[WARM_UP:]) for taken in times.values())
+    print(f"{heading:<30}{plain:9.2f}{again:13.2f}{guarded:9.2f}{_with_error(noise):>20}{_with_error(added):>20}")
     return statistics.median(added), 3 * _error(noise)
 
 
@@ -120,11 +121,14 @@ def _error(found: list[float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    found = measured(turns=100 if parser.parse_args().quick else 600)
-    print(f"{'ms for one rerun':<20}{'plain':>13}{'plain again':>13}{'guarded':>13}{'noise':>20}{'added':>20}")
-    show("from click to end", {name: drawn.clock for name, drawn in found.items()})
-    added, noise = show("processor", {name: drawn.processor for name, drawn in found.items()})
-    print(f"a fragment's rerun: added {added:.3f} ms, measurable from {noise:.3f} ms")
+    turns = 100 if parser.parse_args().quick else 600
+    print(f"{'ms for one rerun':<30}{'plain':>9}{'plain again':>13}{'guarded':>9}{'noise':>20}{'added':>20}")
+    for what, collects in (("", True), (", no collection", False)):
+        found = measured(turns=turns, collects=collects)
+        show(f"click to end{what}", {name: drawn.clock for name, drawn in found.items()})
+        added, noise = show(f"processor{what}", {name: drawn.processor for name, drawn in found.items()})
+        verdict = "nothing measurable" if added <= noise else "measurable"
+        print(f"  added {added:.3f} ms of processor time, seen from {noise:.3f} ms: {verdict}")
 
 
 if __name__ == "__main__":

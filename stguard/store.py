@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
+from stguard import policyfile
 from stguard.errors import ConfigurationError, PolicyFileError, Problem, Severity
 from stguard.policy import Policy
 from stguard.policyfile.source import is_read
@@ -162,6 +163,8 @@ class PolicyStore:
             return _unreadable(self.path, (error.strerror or type(error).__name__).lower())
         except Exception as error:  # noqa: BLE001  whatever a file makes the reader do, the last good policy stays
             return _unreadable(self.path, f"the reader failed ({type(error).__name__})")
+        finally:
+            policyfile.forget()
 
     def _report(self, error: PolicyFileError, last_good: Policy | None) -> None:
         """Log one error for one bad state of the files, with every problem in it."""

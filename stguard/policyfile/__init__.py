@@ -13,7 +13,7 @@ from stguard.policyfile.ledger import Ledger
 from stguard.policyfile.node import FIELDS
 from stguard.policyfile.reader import Blemishes, read
 from stguard.policyfile.schema import schema
-from stguard.policyfile.structure import Structure
+from stguard.policyfile.structure import Structure, forget
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stguard.errors import Problem
     from stguard.model import PolicyParts
 
-__all__ = ["Reading", "load", "parse", "schema"]
+__all__ = ["Reading", "forget", "load", "parse", "schema"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
