@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 DEFAULT_PAGE: Final = "*"
 """The name under which a policy gives the rule of pages not listed."""
 
+SERVED: Final = frozenset({"static", "agent", "metrics"})
+"""Names under which a policy gives the rules of what the server gives beside the app's pages."""
+
 
 def compare(source: AppSource, parts: PolicyParts, *, policy_file: str) -> tuple[Problem, ...]:
     """Return where app and policy don't fit, sorted; the source's own problems are not repeated.
@@ -111,7 +114,7 @@ def _only_in_policy(source: AppSource, parts: PolicyParts, start: Place) -> Iter
     declared = {page.name for page in source.pages}
     asked = {demand.name for demand in source.demands if demand.kind is Asked.PAGE}
     for name in parts.pages:
-        if name not in declared | asked | {DEFAULT_PAGE}:
+        if name not in declared | asked | SERVED | {DEFAULT_PAGE}:
             message = f"page {quote(name)} is in the policy, but the app doesn't declare it{nearest(name, declared)}"
             yield start.problem(Severity.WARNING, "page-not-in-app", message)
     sections = {section for call in source.navigations for section in call.sections}

@@ -697,6 +697,20 @@ def test_the_agent_api_of_the_naive_app_runs_it_for_anybody(server: Server) -> N
     assert (b"&lt;&lt;who" in answer.body or b"<<who" in answer.body) is not server.guarded
 
 
+@pytest.mark.parametrize("path", ["/_stcore/metrics", "/_stcore/metrics?families=session_events"])
+def test_the_metrics_are_for_who_the_policys_rule_names(server: Server, path: str) -> None:
+    def reads(*names: str) -> dict[str, bool]:
+        return {name: b"# EOF" in Browser(server, login={"email": f"{name}@acme.com"}).get(path).body for name in names}
+
+    assert reads("ann", "bob") == {"ann": not server.guarded, "bob": not server.guarded}
+    policy = server.folder / "rules/policy.yaml"
+    before = policy.read_text()
+    policy.write_text(before.replace("home: signed_in", 'home: signed_in, metrics: {permission: "report:view"}'))
+    by_rule = reads("ann", "bob")
+    policy.write_text(before)
+    assert by_rule == {"ann": True, "bob": not server.guarded}
+
+
 # --- sign-out --------------------------------------------------------------------------------------------------------
 
 

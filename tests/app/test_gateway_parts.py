@@ -316,7 +316,7 @@ KNOWN = {
     "/_stcore/host-config": Place.ASSET,
     "/component/{path:path}": Place.ASSET,
     "/_stcore/bidi-components/{path:path}": Place.ASSET,
-    "/_stcore/metrics": Place.OTHER,
+    "/_stcore/metrics": Place.METRICS,
     "": Place.OTHER,
 }
 

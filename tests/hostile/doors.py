@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import inspect
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 from streamlit import git_util
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.runtime.app_session import AppSession
+from streamlit.web.server.starlette import starlette_websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.hostile.arena import HAS_AGENT_API, PROXY_SECRET, serve
@@ -26,6 +28,9 @@ COMPARES_PEOPLE: Final = hasattr(AppSession, "matches_user_info")
 
 TELLS_GIT: Final = hasattr(git_util, "_run_git") or importlib.util.find_spec("git") is not None
 """Whether this Streamlit can read a repository: 1.57 needs GitPython for it."""
+
+TELLS_PATHS: Final = "code=1002" not in inspect.getsource(starlette_websocket)
+"""Whether this Streamlit answers a frame that it can't read with its traceback: 1.57 does, 1.62 closes."""
 
 HAS_SKILLS: Final = HAS_OPERATIONS and "install_skills" in (
     BackMsg.DESCRIPTOR.fields_by_name["backend_operation_request"].message_type.fields_by_name
@@ -277,6 +282,27 @@ def _skills(arena: Arena) -> bool:
         message.backend_operation_request.session_id = tab.session
         message.backend_operation_request.install_skills.SetInParent()
         return "backend_operation_response" in tab.ask(message)
+
+
+@door("what the server counts: names of functions, how often each ran", 24)
+def _metrics(arena: Arena) -> bool:
+    paths = ("/_stcore/metrics", "/_stcore/metrics?families=cache_memory_bytes", "/_stcore/%6detrics")
+    return any(
+        b"active_sessions" in browser.get(path).body or b"cache_memory" in browser.get(path).body
+        for browser in (arena.browser(None), arena.browser(arena.person("admin")))
+        for path in paths
+    )
+
+
+@door("what the answer to a broken frame says: where the server's files are", 10, given=TELLS_PATHS)
+def _broken_frame(arena: Arena) -> bool:
+    with arena.tab(arena.person()) as tab:
+        tab.open()
+        tab.send_data(b"\xff\xff\xff")
+        with suppress(ConnectionClosed):
+            tab.finish()  # it clears the page first
+            tab.ask(BackMsg())
+        return "site-packages" in tab.seen
 
 
 @door("running the app without a cookie, over the agent API", 24, given=HAS_AGENT_API)

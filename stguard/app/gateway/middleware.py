@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 STATIC_PAGE: Final = "static"
 """The page of the policy whose rule is that of the app's static files."""
 
+METRICS_PAGE: Final = "metrics"
+"""The page of the policy whose rule is that of the server's metrics; without one nobody reads them."""
+
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _SUBPROTOCOL: Final = "sec-websocket-protocol"
 _LOG: Final = logging.getLogger("stguard")
@@ -212,7 +215,7 @@ class Gateway:
         except KeysUnavailableError as error:
             raise UnauthorizedError(503, f"an identity header: {error}") from error
         person = by_headers(scope, claims)
-        if place is Place.STATIC and person.claims is not None:
+        if place in {Place.STATIC, Place.METRICS} and person.claims is not None:
             await self._ask_sources(person.claims)
         return person
 
@@ -331,6 +334,10 @@ class Gateway:
                 raise RefusedError(403, "an upload to another session")
         elif place is Place.STATIC and not self._static_allowed(scope, visitor):
             raise RefusedError(403, "a static file")
+        elif place is Place.METRICS and not self._metrics_allowed(scope, visitor):
+            # SECURITY: Streamlit gives them to anybody: names of functions, how often and how long each ran, and with
+            # `server.unsafeMetricsUserAttributes` who was there.
+            raise RefusedError(404, "the metrics")
 
     def _drop_foreign_session(self, scope: Scope, visitor: Visitor) -> None:
         """Take the session to resume out of a handshake when it isn't the visitor's; a new one begins then.
@@ -363,6 +370,11 @@ class Gateway:
         if STATIC_PAGE not in self.settings().policy().parts.pages:
             return subject is not None
         return self._opens(scope, STATIC_PAGE, subject)
+
+    def _metrics_allowed(self, scope: Scope, visitor: Visitor) -> bool:
+        """Decide about the metrics: the page `metrics` of the policy, else nobody."""
+        named = METRICS_PAGE in self.settings().policy().parts.pages
+        return named and self._opens(scope, METRICS_PAGE, self._subject(visitor))
 
     def _subject(self, visitor: Visitor) -> Subject | None:
         current = self.settings()

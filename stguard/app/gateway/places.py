@@ -26,6 +26,8 @@ class Place(Enum):
     """A file of the app's own `static` folder."""
     AGENT = auto()
     """The agent API and MCP, which run the app without the login cookie."""
+    METRICS = auto()
+    """What the server counts: sessions, and the cached functions by their names."""
     LOGIN = auto()
     LOCAL = auto()
     """Where people with a local account sign in."""
@@ -55,6 +57,7 @@ _BELOW: Final = (
     ("/_stcore/upload_file/", Place.UPLOAD),
     ("/app/static/", Place.STATIC),
     ("/_stcore/agent", Place.AGENT),
+    ("/_stcore/metrics", Place.METRICS),
     ("/static/", Place.ASSET),
     ("/component/", Place.ASSET),
     ("/_stcore/bidi-components/", Place.ASSET),

@@ -24,7 +24,6 @@ HAS_LAZY = "lazy" in inspect.signature(st.dataframe).parameters
 clicker = st.components.v2.component("clicker", html="<button>Click</button>")
 
 
-@st.cache_data
 def counted() -> int:
     """Be what took long to work out."""
     return time.time_ns()
@@ -32,7 +31,7 @@ def counted() -> int:
 
 def home() -> None:
     st.title("Home")
-    st.write(f"<<counted {counted()}>>")
+    st.write(f"<<counted {st.cache_data(counted)()}>>")
     st.write(f"<<proxied {st.user.get('proxied')}>>")
     if "go" in st.query_params:
         st.switch_page(st.session_state.pages[st.query_params["go"]])
