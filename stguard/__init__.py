@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from stguard.app.admin import admin_page
     from stguard.app.caches import cache_data, cache_resource
     from stguard.app.doctor import doctor
     from stguard.app.gateway import App, BearerTokens, Gateway, TrustedProxy
@@ -57,6 +58,7 @@ __all__ = [
     "TrustedHeaders",
     "TrustedProxy",
     "UserInfo",
+    "admin_page",
     "auth_from_env",
     "authorize",
     "cache_data",
@@ -77,6 +79,7 @@ __all__ = [
 ]
 
 _MODULES: Final = {
+    "stguard.app.admin": ("admin_page",),
     "stguard.app.caches": ("cache_data", "cache_resource"),
     "stguard.app.doctor": ("doctor",),
     "stguard.app.gateway": ("App", "BearerTokens", "Gateway", "TrustedProxy"),

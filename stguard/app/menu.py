@@ -327,6 +327,8 @@ def _our_pages(
 ) -> list[StreamlitPage]:
     """Return the pages of ours that stand where nothing else may: sign-in, a refusal, the choice of an org."""
     lost = bool(wanted) and wanted not in {entry.name for entry in shown if not entry.link}
+    if lost and (asked_for := next((entry for entry in entries if entry.name == wanted), None)) is not None:
+        asked.settings.recent.refused(asked.subject, _decide(asked, asked_for))  # what no page of ours may tell them
     if asked.subject is None:
         # Any address that isn't public shows the sign-in page, listed or not: what exists stays unknown.
         shows: Callable[[], None] = screens.login_page

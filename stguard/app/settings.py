@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from stguard.app import private
+from stguard.app.recent import Recent
 from stguard.audit import Sink, Trail, trail_to
 from stguard.errors import ConfigurationError, quote
 from stguard.policy import Policy
@@ -55,6 +56,7 @@ class Settings:
         hooks: whether what a page registers must be asked about again when it runs.
         show_errors: whether people see an exception as it is, for development.
         checked: rules from code whose names were found in a policy: that policy, and the rule in its compared form.
+        recent: who signed in and what was refused, for the admin page.
     """
 
     choice: PolicyChoice | None
@@ -66,6 +68,7 @@ class Settings:
     hooks: Hooks = "require"
     show_errors: bool = False
     checked: dict[Rule, tuple[Policy, Rule]] = field(default_factory=dict)
+    recent: Recent = field(default_factory=Recent)
 
     def policy(self) -> Policy:
         """Return the policy in force now; raises PolicyFileError when there is none."""

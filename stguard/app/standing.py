@@ -244,6 +244,7 @@ class Standing:
     def report(self, decision: Decision) -> None:
         """Tell the log and the audit of a decision that is about to be enforced: a refusal always, else once."""
         if not decision.allowed:
+            self.settings.recent.refused(self.subject, decision)
             _DECISIONS.info(
                 "refused %s to %s: %s, rule %s, org %s, policy %s",
                 quote(decision.action),
@@ -459,6 +460,8 @@ def _known(claims: Claims | None, settings: Settings, policy: Policy, memo: Memo
         blocked=_sentence(facts.blocked),
         trouble=next((answer.failure for answer in answers if answer.failure is not None), None),
     )
+    if subject is not None:
+        settings.recent.saw(subject, claims, facts)
     return memo.known
 
 

@@ -29,6 +29,7 @@ page = sg.navigation(
         "Admin": [
             st.Page("views/members.py", title="Members", icon=":material/group:"),
             st.Page("views/settings.py", title="Settings", icon=":material/tune:"),
+            sg.admin_page(),
         ],
     }
 )

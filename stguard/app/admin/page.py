@@ -1,0 +1,98 @@
+"""The frame of the admin page: who may open it, its tabs, and what stands above them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import streamlit as st
+
+from stguard.app import screens
+from stguard.app.admin import access, guarding, people, refusals
+from stguard.app.guard import requires
+from stguard.app.private import StreamlitPage
+from stguard.app.standing import Standing, standing, standing_or_none
+from stguard.errors import ConfigurationError
+from stguard.model import Reason
+from stguard.store import PolicyStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TAB: Final = "stguard_admin_tab"
+"""Key of the choice of the tab."""
+
+_NOT_EVERYWHERE: Final = (
+    "This page is about all organizations at once. It opens only with a role that counts in every organization."
+)
+
+_TABS: Final[dict[str, tuple[str, Callable[[Standing], None]]]] = {
+    "people": (":material/group: People", people.draw),
+    "access": (":material/grid_on: Access", access.draw),
+    "refusals": (":material/block: Refusals", refusals.draw),
+}
+
+
+def admin_page(
+    title: str = "Access control", *, icon: str = ":material/admin_panel_settings:", url_path: str = "admin"
+) -> StreamlitPage:
+    """Return a page on which admins see who may do what and why, and change it; to be listed in `navigation`.
+
+    Seeing it takes the built-in permission `policy:view`, changing anything `policy:edit`; a policy grants them like
+    any others (`allow: "policy:*"`). The policy is one for all orgs, so in a multi-tenant app both count only through a
+    `cross_org` role. What the policy says about the page itself, if anything, must hold besides.
+
+    Args:
+        title: its title in the menu and at its top.
+        icon: its icon.
+        url_path: its address; also its name in the policy.
+
+    Raises:
+        ConfigurationError: called outside a script run.
+    """
+
+    @requires("policy:view")
+    def draw() -> None:
+        _draw(title)
+
+    asked = standing_or_none()
+    opens = asked is not None and guarding.may_view(asked).allowed
+    page = st.Page(draw, title=title, icon=icon, url_path=url_path, visibility="visible" if opens else "hidden")
+    if not isinstance(page, StreamlitPage):
+        raise ConfigurationError("admin_page() could not make a page")
+    return page
+
+
+def _draw(title: str) -> None:
+    asked = standing()
+    decision = guarding.may_view(asked)
+    asked.report(decision)
+    st.title(title, anchor=False)
+    if not decision.allowed:
+        everywhere = asked.policy.multi_tenant and decision.reason in {Reason.NO_ORG, Reason.UNKNOWN}
+        st.error(_NOT_EVERYWHERE if everywhere else screens.NOT_ALLOWED, icon=screens.LOCK)
+        return
+    _state_of_policy(asked)
+    chosen = st.segmented_control(
+        "What to look at",
+        list(_TABS),
+        format_func=lambda key: _TABS[key][0],
+        default="people",
+        key=TAB,
+        label_visibility="collapsed",
+    )
+    _TABS[chosen if chosen in _TABS else "people"][1](asked)
+
+
+def _state_of_policy(asked: Standing) -> None:
+    """Say what keeps the page from editing, and that the files hold something else than what is in force."""
+    store = asked.settings.store
+    if not isinstance(store, PolicyStore):
+        st.info("The policy of this app is built by its code, so it can be looked at here but not changed.")
+    elif any(problem.severity.value == "error" for problem in store.problems):
+        st.warning(
+            "The policy file has errors since it was last edited. The version before it stays in force until the file "
+            "is good again.",
+            icon=":material/warning:",
+        )
+    elif not guarding.may_edit(asked):
+        st.caption("You can look at everything here. Changing it takes the permission `policy:edit`.")

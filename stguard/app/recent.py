@@ -1,0 +1,139 @@
+"""What this process remembers for admins: who signed in, and what was refused lately. In memory, bounded.
+
+SECURITY: it holds claims and names, so it is shown by the admin page only, to who may see the policy; it is never
+written anywhere.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from stguard.model import Reason
+
+if TYPE_CHECKING:
+    from stguard.model import Claims, Decision, Facts, Subject
+
+PEOPLE_KEPT: Final = 500
+"""Most people remembered; the ones seen longest ago are forgotten first."""
+
+REFUSALS_KEPT: Final = 200
+"""Most refusals remembered, the same thing refused to the same person once."""
+
+REFUSALS_OF_ONE: Final = 20
+"""Most of them by one person, so that nobody can push out everybody else's."""
+
+_TOLD: Final = frozenset(Reason) - {Reason.NOT_SIGNED_IN}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seen:
+    """Remember who signed in, so that it can be asked what they may do now.
+
+    Attributes:
+        key: what tells them apart: `iss|sub`, else the verified e-mail.
+        claims: their claims.
+        facts: what the identity sources said.
+        name: a name to show; None for none.
+        email: the verified e-mail; None for none.
+        at: when they were last seen, Unix seconds.
+    """
+
+    key: str
+    claims: Claims
+    facts: Facts
+    name: str | None
+    email: str | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Remember that something was refused.
+
+    Attributes:
+        person: the key of who was refused.
+        name: what to call them.
+        action: a permission, `page:NAME`, or `rule` for what code demanded.
+        org: the org that was asked in; None for none.
+        reason: why, when it was refused last.
+        missing: what would have changed it then, in plain words for admins.
+        at: when it was refused last, Unix seconds.
+        times: how often.
+    """
+
+    person: str
+    name: str
+    action: str
+    org: str | None
+    reason: Reason
+    missing: tuple[str, ...]
+    at: float
+    times: int = 1
+
+
+class Recent:
+    """Remember people and refusals of one app. Threads may share it."""
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self._lock: Final = threading.Lock()
+        self._people: Final[OrderedDict[str, Seen]] = OrderedDict()
+        self._refusals: Final[OrderedDict[tuple[str, str, str | None], Refusal]] = OrderedDict()
+
+    def saw(self, subject: Subject, claims: Claims, facts: Facts) -> None:
+        """Remember somebody who is signed in; who has neither id nor e-mail can't be told apart and isn't."""
+        key = key_of(subject)
+        if key is None:
+            return
+        seen = Seen(key=key, claims=claims, facts=facts, name=subject.name, email=subject.email, at=time.time())
+        with self._lock:
+            self._people[key] = seen
+            self._people.move_to_end(key)
+            if len(self._people) > PEOPLE_KEPT:
+                self._people.popitem(last=False)
+
+    def refused(self, subject: Subject | None, decision: Decision) -> None:
+        """Remember a refusal to somebody who is signed in."""
+        key = None if subject is None else key_of(subject)
+        if subject is None or key is None or decision.allowed or decision.reason not in _TOLD:
+            return
+        line = (key, decision.action, decision.org)
+        refusal = Refusal(
+            person=key,
+            name=subject.name or subject.email or key,
+            action=decision.action,
+            org=decision.org,
+            reason=decision.reason,
+            missing=decision.missing,
+            at=decision.at,
+        )
+        with self._lock:
+            before = self._refusals.pop(line, None)
+            self._refusals[line] = refusal if before is None else replace(refusal, times=before.times + 1)
+            self._forget(key)
+
+    def _forget(self, person: str) -> None:
+        counts = Counter(known for known, _, _ in self._refusals)
+        if counts[person] > REFUSALS_OF_ONE:
+            del self._refusals[next(line for line in self._refusals if line[0] == person)]
+        elif len(self._refusals) > REFUSALS_KEPT:
+            self._refusals.popitem(last=False)
+
+    def people(self) -> tuple[Seen, ...]:
+        """Return who was seen, the latest first."""
+        with self._lock:
+            return tuple(reversed(self._people.values()))
+
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Return what was refused, the latest first."""
+        with self._lock:
+            return tuple(reversed(self._refusals.values()))
+
+
+def key_of(subject: Subject) -> str | None:
+    """Return what tells a person apart: the id, else the verified e-mail; None when neither is known."""
+    return subject.id or subject.email
