@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from stguard.model import Decision, Facts, Membership, Reason, Subject
     from stguard.policy import Policy
+    from stguard.sources.authenticator import AuthenticatorSession
     from stguard.sources.headers import TrustedHeaders
     from stguard.sources.propelauth import PropelAuth
     from stguard.sources.userinfo import UserInfo
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessDenied",
     "App",
+    "AuthenticatorSession",
     "BearerTokens",
     "ConfigurationError",
     "Decision",
@@ -103,6 +105,7 @@ _MODULES: Final = {
     ),
     "stguard.model": ("Decision", "Facts", "Membership", "Reason", "Subject"),
     "stguard.policy": ("Policy",),
+    "stguard.sources.authenticator": ("AuthenticatorSession",),
     "stguard.sources.headers": ("TrustedHeaders",),
     "stguard.sources.propelauth": ("PropelAuth",),
     "stguard.sources.userinfo": ("UserInfo",),

@@ -18,7 +18,17 @@ import streamlit as st
 from stguard.app import failures, private, screens, wishes
 from stguard.app.place import ENTRY_SCRIPT, Place, at, here_in
 from stguard.app.settings import Settings, known_settings
-from stguard.app.standing import Memo, Standing, log_once, refused, session_memo, standing, subject_of, this_run
+from stguard.app.standing import (
+    Memo,
+    Standing,
+    live_user,
+    log_once,
+    refused,
+    session_memo,
+    standing,
+    subject_of,
+    this_run,
+)
 from stguard.errors import ConfigurationError, StguardError, quote
 from stguard.model import Claims, Decision, SignedIn, Subject
 
@@ -118,7 +128,7 @@ def _bound_to(ctx: ScriptRunContext, place: Place, settings: Settings | None) ->
         settings=settings,
         script=private.script_key(ctx),
         memo=session_memo(),
-        user=private.live_user(ctx),
+        user=live_user(ctx),
     )
 
 

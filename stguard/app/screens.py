@@ -101,6 +101,9 @@ def login_page(title: str = "Sign in", *, text: str | None = None) -> None:
     asked = standing_or_none()
     if asked is not None and asked.over is not None:
         text = asked.over
+    if asked is not None and asked.by_session:
+        st.info(plain(text) if text is not None else "Please sign in to go on.", icon=LOCK)  # the script has the form
+        return
     with _card():
         st.header(title, anchor=False, text_alignment="center")
         st.caption(plain(text) if text is not None else "Use your account to continue.", text_alignment="center")
@@ -201,7 +204,8 @@ def show_refusal(asked: Standing, decision: Decision, *, brief: bool = False, lo
         for hint in _ways_on(asked, decision):
             st.write(hint)
         _signed_in_as(asked)
-        st.button("Sign in with another account", key="stguard_switch_account", on_click=st.logout, icon=SIGN_IN)
+        if not asked.by_session:
+            st.button("Sign in with another account", key="stguard_switch_account", on_click=st.logout, icon=SIGN_IN)
 
 
 def _tellable(decision: Decision) -> list[str]:

@@ -21,11 +21,12 @@ import streamlit as st
 from stguard import lifetime
 from stguard.analysis.grants import Grants
 from stguard.app import listed, logins, private, wishes
-from stguard.app.settings import Settings, settings_of
+from stguard.app.settings import Settings, known_settings, settings_of
 from stguard.audit import Record
 from stguard.claims import widened
 from stguard.errors import ConfigurationError, StguardError, quote
 from stguard.model import EMPTY, AllOf, Claims, Decision, Facts, PermissionIs, Reason, Rule, Subject
+from stguard.sources import authenticator
 from stguard.sources.answers import BLOCKED, Answer, Answers, joined
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from stguard.app.private import ScriptRunContext
     from stguard.policy import Policy
+    from stguard.sources.authenticator import AuthenticatorSession
 
 
 MEMO_KEY: Final = "_stguard"
@@ -89,13 +91,26 @@ class Memo:
     Parallel fragments share it: what belongs together is one value, replaced at once.
     """
 
-    __slots__ = ("asked", "known", "navigates", "news", "notices", "pages", "problem", "tokens", "told", "wishes")
+    __slots__ = (
+        "asked",
+        "known",
+        "navigates",
+        "news",
+        "notices",
+        "pages",
+        "problem",
+        "signed_in",
+        "tokens",
+        "told",
+        "wishes",
+    )
 
     def __init__(self) -> None:
         """Start with nothing known."""
         self.known: _Known | None = None
         self.asked: _Asked | None = None
         self.tokens: Mapping[str, object] = EMPTY
+        self.signed_in: dict[str, object] = {}
         self.pages: listed.Menu = listed.NOTHING
         self.notices: list[str] = []
         self.news: list[str] = []
@@ -162,6 +177,11 @@ class Standing:
     over: str | None = None
     trouble: str | None = None
     claims: Claims | None = None
+
+    @property
+    def by_session(self) -> bool:
+        """Whether a form of the script's own signs people in, so that `st.login` and `st.logout` do nothing."""
+        return authenticator.among(each.source for each in self.settings.identity) is not None
 
     @property
     def org(self) -> str | None:
@@ -409,16 +429,52 @@ def session_memo() -> Memo:
 
 def this_run(ctx: ScriptRunContext) -> Run:
     """Return what was read in this run: who is signed in, or nobody; `st.user` is read once in a run."""
-    live, token = private.live_user(ctx), private.run_token(ctx)
+    source = _session_source(ctx)
+    if source is not None:
+        _read_session(ctx, source)
+    live, token = live_user(ctx), private.run_token(ctx)
     run = private.recall(ctx)
-    # `st.logout` empties the user in the middle of a run.
+    # `st.logout` empties the user in the middle of a run, and a form of the script's own signs in there.
     if not isinstance(run, Run) or run.token is not token or run.user != live:
         memo = session_memo()
-        claims, memo.tokens = _read_user()
+        claims, memo.tokens = _read_user() if source is None else (dict(live) or None, EMPTY)
         run = Run(token, dict(live), claims, memo)
         wishes.read_address(memo.wishes)
         private.remember(ctx, run)
     return run
+
+
+def live_user(ctx: ScriptRunContext) -> Mapping[str, object]:
+    """Return the dict that says who is signed in now; it is empty, or says so, when that has ended."""
+    return private.live_user(ctx) if _session_source(ctx) is None else session_memo().signed_in
+
+
+def _session_source(ctx: ScriptRunContext) -> AuthenticatorSession | None:
+    """Return the identity source that finds who is signed in in the session state; None: `st.user` says it."""
+    settings = known_settings(ctx)
+    return authenticator.among(each.source for each in settings.identity) if settings and settings.identity else None
+
+
+def _read_session(ctx: ScriptRunContext, source: AuthenticatorSession) -> None:
+    """Note who is signed in by the session state; asked at each use, since a form in the page may have changed it.
+
+    Raises:
+        ConfigurationError: a widget has a key that says who is signed in.
+    """
+    written = private.keys_of_widgets(ctx, source.names)
+    signed_in = session_memo().signed_in
+    found = None
+    if not written:
+        found = source.claims_in(st.session_state)  # type: ignore[arg-type]  # keys are texts
+    if signed_in != found:
+        signed_in.clear()
+        signed_in.update(found or {})
+    if written:
+        # SECURITY: what a browser sends for that widget would be who is signed in.
+        raise ConfigurationError(
+            f"a widget has the key {quote(written[0])}, under which streamlit-authenticator keeps who is signed in; "
+            "give the widget another key"
+        )
 
 
 def _read_user() -> tuple[Claims | None, Mapping[str, object]]:

@@ -88,6 +88,8 @@ def _shows(asked: Standing, who: Subject, *, picture: bool) -> None:
     here = asked.policy.membership(who, asked.org)
     if here is not None:
         st.caption(plain(" · ".join(part for part in (name_of(here), roles_shown(here)) if part)))
+    if asked.by_session:
+        return  # signing out is for the script
     st.button("Log out", key="stguard_logout", on_click=st.logout, icon=":material/logout:", width="stretch")
 
 

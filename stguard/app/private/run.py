@@ -12,7 +12,7 @@ from streamlit.runtime.scriptrunner import ScriptRunContext, get_script_run_ctx
 from streamlit.runtime.scriptrunner_utils.script_run_context import in_cached_function as _in_cached_function
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from streamlit.delta_generator import DeltaGenerator
 
@@ -64,6 +64,15 @@ def run_token(ctx: ScriptRunContext) -> object:
 def live_user(ctx: ScriptRunContext) -> Mapping[str, object]:
     """Return the dict that `st.user` copies from; `st.logout` empties it in the middle of a run."""
     return ctx.user_info
+
+
+def keys_of_widgets(ctx: ScriptRunContext, names: Iterable[str]) -> tuple[str, ...]:
+    """Return those of these keys of the session state that belong to a widget, so that the browser writes them.
+
+    STREAMLIT 1.57 to 1.67: `SessionState._key_id_mapper`, in which `register_widget` notes each key.
+    """
+    mapper = ctx.session_state._state._key_id_mapper
+    return tuple(name for name in names if name in mapper)
 
 
 def recall(ctx: ScriptRunContext) -> object:
