@@ -13,6 +13,7 @@ PACKAGE = Path(stguard.__file__).parent
 
 FLOOR = {
     "errors": 0,
+    "files": 0,
     "model": 0,
     "naming": 0,
     "providers": 0,
@@ -33,6 +34,7 @@ FLOOR = {
     "variables": 2,
     "sources": 2,
     "accounts": 2,
+    "edits": 3,
     "testing": 3,
     "policytests": 3,
     "app": 4,
@@ -58,6 +60,7 @@ SAME_FLOOR = {
     "demo": {"dev", "app"},
     "testing": {"policytests"},
     "model": {"errors"},
+    "files": {"errors"},
     "providers": {"model"},
     "dev": {"app"},
 }

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import io
-import os
 import secrets
 import stat
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from stguard import files
 from stguard.accounts.accountsfile import Account, Accounts, comparable, parse, user_problem
 from stguard.errors import ConfigurationError, PolicyFileError, nearest, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 Fact = str | bool | list[str] | None
 """What a key of an account is set to; None takes the key out."""
@@ -137,11 +135,8 @@ class AccountsFile:
             raise ConfigurationError(
                 f"{quote(self.path)} can't be edited without changing others in it; edit it by hand"
             )
-        path = self.path.resolve()
-        before = path.read_text("utf-8") if path.exists() else None
-        if before != self.text:
-            raise ConfigurationError(f"{quote(self.path)} was changed meanwhile; try again")
-        _replace(path, text)
+        before = files.digest(None if self.text is None else self.text.encode())
+        files.replace(self.path, text.encode(), expected=before, keep=_KEPT, least=stat.S_IRUSR | stat.S_IWUSR)
 
 
 def _edited(text: str, change: Callable[[Any], object]) -> str:
@@ -171,36 +166,6 @@ def _value(value: Fact) -> Any:  # noqa: ANN401  of ruamel
 
 def _without(accounts: Accounts, user: str) -> Sequence[Account]:
     return sorted((each for each in accounts.by_id.values() if each.user != user), key=lambda each: each.id)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Put a text in the place of a file, whole or not at all."""
-    try:
-        before = path.stat()
-    except FileNotFoundError:
-        before = None
-    # A temporary file has mode 600 from the start.
-    handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            if before is not None:
-                # The server may run as somebody else, who must still be able to read it.
-                if (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
-                    os.fchown(file.fileno(), before.st_uid, before.st_gid)
-                os.fchmod(file.fileno(), before.st_mode & _KEPT | stat.S_IRUSR | stat.S_IWUSR)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(made).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(made).unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _yaml() -> Any:  # noqa: ANN401  of a package that comes with an extra
