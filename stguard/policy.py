@@ -41,7 +41,7 @@ from stguard.model import (
 from stguard.naming import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from stguard.model import Decision
@@ -129,10 +129,15 @@ class Policy:
     @classmethod
     def from_yaml(cls, text: str, *, name: str = "policy.yaml", now: float | None = None) -> Policy:
         """Read a policy from text; `name` stands for the file in messages. Otherwise as `load`."""
+        return cls.from_texts([(name, text)], now=now)
+
+    @classmethod
+    def from_texts(cls, texts: Sequence[tuple[str, str]], *, now: float | None = None) -> Policy:
+        """Read a policy from the texts of a folder's files, each with the name for messages. Otherwise as `load`."""
         from stguard import policyfile  # noqa: PLC0415  importing stguard must not load the YAML library
 
         now = time.time() if now is None else now
-        return cls._of(policyfile.parse([(name, text)], now=now), now=now)
+        return cls._of(policyfile.parse(texts, now=now), now=now)
 
     @classmethod
     def _of(cls, reading: Any, *, now: float) -> Policy:  # noqa: ANN401  a Reading, whose module is loaded late

@@ -1,0 +1,26 @@
+"""Edit policies: give and take away roles, lay out, keep the history. Nothing is written that would not load."""
+
+from stguard.edits.change import Edit, Outcome, Snapshot, change, preview, restored
+from stguard.edits.errors import EditError
+from stguard.edits.history import History, Version
+from stguard.edits.layout import Format
+from stguard.edits.rows import Grant, Person, Revoke
+from stguard.files import ChangedMeanwhileError, FileError
+
+__all__ = [
+    "ChangedMeanwhileError",
+    "Edit",
+    "EditError",
+    "FileError",
+    "Format",
+    "Grant",
+    "History",
+    "Outcome",
+    "Person",
+    "Revoke",
+    "Snapshot",
+    "Version",
+    "change",
+    "preview",
+    "restored",
+]

@@ -1,0 +1,450 @@
+"""Change a policy: read, edit, validate, compare, and only then put in place, whole, with its history.
+
+`preview` says what an edit would do; `change` does it. Both hold for a page in the app and for the command line.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from stguard import files
+from stguard.analysis import Change, difference, holders
+from stguard.audit import Event, Record
+from stguard.edits.errors import EditError
+from stguard.edits.history import KEPT, History, Version, home, version_id
+from stguard.errors import PolicyFileError, Severity, quote
+from stguard.policy import Policy
+from stguard.policyfile import source
+from stguard.policyfile.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stguard.audit import Trail
+    from stguard.errors import Problem
+    from stguard.model import Subject
+
+EDIT: Final = "policy:edit"
+"""Who holds this may edit the policy in the app."""
+
+ATTEMPTS: Final = 20
+"""How often an edit is made anew because somebody else was faster."""
+
+UNKNOWN_BEFORE: Final = "the policy as it stood before has errors, so who gains and who loses can't be told"
+
+
+class Edit(Protocol):
+    """Make new texts of old ones: `Grant`, `Revoke`, `Format`. It can be made again on what somebody else wrote."""
+
+    def apply(self, policy: Policy, texts: Mapping[str, str], *, now: float) -> dict[str, str]:
+        """Return the files that change; raise `EditError` where the edit can't be made."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Hold the files of a policy as they were read.
+
+    Attributes:
+        path: the policy, as it was given.
+        contents: by name in the policy's folder; a policy of one file has one. Empty when there is nothing.
+    """
+
+    path: Path
+    contents: Mapping[str, bytes]
+
+    @staticmethod
+    def take(path: str | Path) -> Snapshot:
+        """Read a policy's files, without judging what stands in them.
+
+        Raises:
+            FileError: a file can't be read.
+        """
+        path = Path(path)
+        found = {}
+        for file in source.files(path, ledger=Ledger()):
+            if file.exists() and not file.is_file():
+                raise files.FileError(f"{quote(file)} is no file")
+            data = files.content(file)
+            if data is not None:
+                found[file.name] = data
+        return Snapshot(path, found)
+
+    @property
+    def digest(self) -> str:
+        """Return the name of these contents, for `expected`; that of nothing is empty."""
+        return version_id(self.contents) if self.contents else ""
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Return the contents as text; a byte that is not UTF-8 becomes a character that the policy reader refuses."""
+        return {name: data.decode("utf-8", "surrogateescape") for name, data in self.contents.items()}
+
+    def place(self, name: str) -> Path:
+        """Return where a file of the policy stands."""
+        return self.path / name if self.path.is_dir() else self.path
+
+    def policy(self, *, now: float) -> Policy:
+        """Return the policy of these contents.
+
+        Raises:
+            PolicyFileError: it has errors, or a test in it fails.
+        """
+        named = [(source.shown(self.place(name)), text) for name, text in self.texts.items()]
+        return Policy.from_texts(named, now=now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Say what an edit does, or did.
+
+    Attributes:
+        before: digest of the files that the edit was made on; give it to `change` as `expected`.
+        files: the new text of each file that changes, None for one that goes away; empty when nothing changes.
+        version_before: the policy's version before; None when it had errors.
+        version: the version after; None when it would have errors.
+        gains: who gains what, exactly.
+        losses: who loses what, exactly.
+        other: in plain words what else changes.
+        problems: of the policy after the edit, warnings too.
+        locks_out: a sentence when nobody could edit the policy any more, or whoever edits could not; else None.
+        written: whether it is in force now.
+        id: name of the new version in the history; None as long as it is not written.
+    """
+
+    before: str
+    files: Mapping[str, str | None]
+    version_before: str | None
+    version: str | None
+    gains: tuple[Change, ...] = ()
+    losses: tuple[Change, ...] = ()
+    other: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    locks_out: str | None = None
+    written: bool = False
+    id: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether the policy after the edit can be in force."""
+        return self.version is not None
+
+    def as_json(self) -> dict[str, object]:
+        """Return the document that the commands print with `--json`."""
+        return {
+            "ok": self.ok,
+            "version_before": self.version_before,
+            "version": self.version,
+            "gains": [each.as_json() for each in self.gains],
+            "losses": [each.as_json() for each in self.losses],
+            "problems": [
+                {
+                    "file": each.file,
+                    "line": each.line,
+                    "column": each.column,
+                    "severity": each.severity.value,
+                    "code": each.code,
+                    "message": each.message,
+                }
+                for each in self.problems
+            ],
+        }
+
+
+def preview(
+    path: str | Path,
+    edit: str | Mapping[str, str | None] | Edit,
+    *,
+    expected: str | None = None,
+    editor: Subject | None = None,
+    in_force: Policy | None = None,
+    now: float | None = None,
+) -> Outcome:
+    """Say what an edit would do; nothing is written.
+
+    Args:
+        path: the policy's file or folder.
+        edit: a new text, for a policy of one file; new texts by file name, for a folder, None for a file to go;
+            or an edit such as `Grant`.
+        expected: `Outcome.before` of an earlier look, or `Snapshot.digest`; None takes the files as they are.
+        editor: who edits, for `locks_out`; None when nobody in the policy does, such as on the command line.
+        in_force: the policy in force, to compare with where the files have errors; None when it is not known.
+        now: Unix seconds; None is now.
+
+    Raises:
+        EditError: the edit can't be made.
+        ChangedMeanwhileError: the files are no longer those that were expected.
+        FileError: a file can't be read.
+    """
+    return _outcome(Snapshot.take(path), edit, expected, editor, in_force, time.time() if now is None else now)
+
+
+def change(  # noqa: PLR0913  what an edit needs, by name
+    path: str | Path,
+    edit: str | Mapping[str, str | None] | Edit,
+    *,
+    author: str,
+    reason: str | None = None,
+    expected: str | None = None,
+    editor: Subject | None = None,
+    in_force: Policy | None = None,
+    confirmed: bool = False,
+    keep: int = KEPT,
+    trail: Trail | None = None,
+    now: float | None = None,
+) -> Outcome:
+    """Make an edit, if the policy after it is right; with `ok` false nothing was written.
+
+    What somebody else wrote meanwhile is never overwritten: an edit such as `Grant` is made anew on it, a text is
+    refused. In a folder, files that change together are put in place one right after the other, not in one step.
+
+    Args:
+        path: as for `preview`.
+        edit: as for `preview`.
+        author: who edits: the id of a subject, or the name of a user of the machine.
+        reason: why, for the history.
+        expected: as for `preview`. SECURITY: give it with every text that a person has edited; without it the text
+            is taken for an edit of the files as they are now.
+        editor: as for `preview`.
+        in_force: as for `preview`.
+        confirmed: whether `locks_out` was shown and accepted.
+        keep: how many versions the history keeps.
+        trail: what is told of the edit.
+        now: as for `preview`.
+
+    Raises:
+        EditError: the edit can't be made, or locks out and is not confirmed.
+        ChangedMeanwhileError: the files are no longer those that were expected.
+        FileError: a file can't be read or written; everything is as it was.
+    """
+    if keep < 1:
+        raise EditError(f"the history keeps at least one version, got {keep}")
+    now = time.time() if now is None else now
+    again = not isinstance(edit, str | Mapping) and expected is None
+    for attempt in range(ATTEMPTS):
+        snapshot = Snapshot.take(path)
+        outcome = _outcome(snapshot, edit, expected, editor, in_force, now)
+        if not outcome.ok or not outcome.files:
+            return outcome
+        if outcome.locks_out is not None and not confirmed:
+            raise EditError(f"not written: {outcome.locks_out}")
+        try:
+            outcome = _write(snapshot, outcome, author=author, reason=reason, keep=keep, now=now)
+        except files.ChangedMeanwhileError:
+            if not again or attempt == ATTEMPTS - 1:
+                raise
+            continue
+        if trail is not None:
+            trail.tell(partial(_record, outcome, author, reason, now))
+        return outcome
+    raise AssertionError  # the last attempt returns or raises
+
+
+def _outcome(
+    snapshot: Snapshot,
+    edit: str | Mapping[str, str | None] | Edit,
+    expected: str | None,
+    editor: Subject | None,
+    in_force: Policy | None,
+    now: float,
+) -> Outcome:
+    if expected is not None and snapshot.digest != expected:
+        what = "was changed meanwhile" if snapshot.contents else "is gone"
+        raise files.ChangedMeanwhileError(f"{quote(snapshot.path)} {what}; look at it as it is now and try again")
+    before: Policy | None
+    try:
+        before = snapshot.policy(now=now) if snapshot.contents else None
+        broken: PolicyFileError | None = None
+    except PolicyFileError as error:
+        before, broken = None, error
+    new = _new_texts(snapshot, edit, before, broken, now)
+    changed = {name: text for name, text in new.items() if text != snapshot.texts.get(name)}
+    start = Outcome(
+        before=snapshot.digest,
+        files=changed,
+        version_before=None if before is None else before.version,
+        version=None,
+    )
+    after_contents = dict(snapshot.contents)
+    for name, text in changed.items():
+        if text is None:
+            after_contents.pop(name, None)
+        else:
+            after_contents[name] = _encoded(text)
+    try:
+        after = Snapshot(snapshot.path, dict(sorted(after_contents.items()))).policy(now=now)
+    except PolicyFileError as error:
+        return replace(start, problems=error.problems)
+    compared = before or in_force
+    outcome = replace(start, version=after.version, problems=after.problems)
+    if compared is None:
+        outcome = replace(outcome, other=(UNKNOWN_BEFORE,) if snapshot.contents else ())
+    elif compared.version != after.version:
+        found = difference(compared, after)
+        outcome = replace(outcome, gains=found.gains, losses=found.losses, other=found.other)
+    return replace(outcome, locks_out=_locks_out(compared, after, editor, now))
+
+
+def _new_texts(
+    snapshot: Snapshot,
+    edit: str | Mapping[str, str | None] | Edit,
+    before: Policy | None,
+    broken: PolicyFileError | None,
+    now: float,
+) -> Mapping[str, str | None]:
+    if isinstance(edit, str):
+        if snapshot.path.is_dir():
+            raise EditError(f"{quote(snapshot.path)} is a folder; say which file of it the text is for")
+        return {snapshot.path.name: _kept_line_ends(edit, snapshot.texts.get(snapshot.path.name))}
+    if isinstance(edit, Mapping):
+        for name in edit:
+            alone = snapshot.path.name if not snapshot.path.is_dir() else None
+            # SECURITY: a name may come from a form or a history; it must not lead out of the folder.
+            if name != alone and (alone or not source.is_read(name) or "/" in name or "\0" in name):
+                raise EditError(f"{quote(name)} is no file of the policy {quote(snapshot.path)}")
+        return edit
+    if before is None:
+        if broken is None:
+            raise EditError(f"no policy at {quote(snapshot.path)}; put it back, or take it from `stguard history`")
+        first = next(each for each in broken.problems if each.severity is Severity.ERROR)
+        raise EditError(f"the policy has errors, mend them first: {first}")
+    assert not isinstance(edit, str | Mapping)  # noqa: S101
+    made: Mapping[str, str | None] = dict(edit.apply(before, snapshot.texts, now=now))
+    return made
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise EditError("the text holds half a character (a lone surrogate), which no file can hold") from error
+
+
+def _kept_line_ends(text: str, old: str | None) -> str:
+    """Return a text with the line ends of the old one: a form of a browser sends CRLF, whatever it was given."""
+    plain = text.replace("\r\n", "\n")
+    return plain.replace("\n", "\r\n") if old is not None and "\r\n" in old else plain
+
+
+def _locks_out(before: Policy | None, after: Policy, editor: Subject | None, now: float) -> str | None:
+    if before is not None and holders(before, EDIT, at=now) and not holders(after, EDIT, at=now):
+        return f"nobody would be left who may edit the policy ({EDIT}); give it to a role that somebody has"
+    if editor is None or _may_edit(after, editor, now):
+        return None
+    if before is not None and not _may_edit(before, editor, now):
+        return None
+    return f"you would no longer be allowed to edit the policy ({EDIT})"
+
+
+def _may_edit(policy: Policy, editor: Subject, now: float) -> bool:
+    """Tell whether the editor may edit under a policy, in any org or without one."""
+    subject = policy.subject(
+        editor.claims,
+        roles=editor.roles,
+        groups=editor.groups,
+        memberships=tuple(editor.memberships.values()),
+        unknown={key: why for key, why in editor.unknown.items() if key in ("roles", "groups", "memberships")},
+    )
+    orgs = [None, *(each.org for each in policy.memberships(subject, at=now))]
+    return any(policy.allows(subject, EDIT, org=org, at=now) for org in orgs)
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def _write(snapshot: Snapshot, outcome: Outcome, *, author: str, reason: str | None, keep: int, now: float) -> Outcome:
+    """Put new texts in place under the lock, their history first."""
+    contents = {name: None if text is None else _encoded(text) for name, text in outcome.files.items()}
+    after = {name: data for name, data in {**snapshot.contents, **contents}.items() if data is not None}
+    places = {name: files.real(snapshot.place(name)) for name in {*snapshot.contents, *contents}}
+    history = History(snapshot.path)
+    with files.locked(home(snapshot.path)):
+        _expect_same(snapshot)
+        model = next((places[name] for name in snapshot.contents), history.model)
+        with files.Replacement({places[name]: data for name, data in contents.items()}, like=model) as ready:
+            sizes = list(_keep_versions(history, snapshot, after, outcome, author, reason, now, model))
+            try:
+                _expect_same(snapshot)  # a file that is new in a folder has no digest of its own to compare
+                ready.commit({places[name]: files.digest(snapshot.contents.get(name)) for name in places})
+            except BaseException:
+                history.forget(sizes[-1])
+                raise
+        with suppress(files.FileError, OSError):  # the edit is made; the next one drops what is too much
+            history.prune(keep)
+    return replace(outcome, written=True, id=version_id(after))
+
+
+def _expect_same(snapshot: Snapshot) -> None:
+    now = Snapshot.take(snapshot.path)
+    if now.digest != snapshot.digest:
+        what = "was changed meanwhile" if now.contents else "is gone"
+        raise files.ChangedMeanwhileError(f"{quote(snapshot.path)} {what}; look at it as it is now and try again")
+
+
+def _keep_versions(
+    history: History,
+    snapshot: Snapshot,
+    after: Mapping[str, bytes],
+    outcome: Outcome,
+    author: str,
+    reason: str | None,
+    now: float,
+    model: Path,
+) -> Iterator[int]:
+    """Add to the history what is found, where somebody edited by other means, and what it becomes."""
+    known = history.versions()
+    previous = known[-1].id if known else None
+    steps: list[tuple[Mapping[str, bytes], str | None, str | None, str | None]] = [
+        (after, outcome.version, author, reason)
+    ]
+    if snapshot.contents and previous != snapshot.digest:
+        steps.insert(0, (snapshot.contents, outcome.version_before, None, None))
+    for contents, version, by, why in steps:
+        entry = Version(
+            id=version_id(contents),
+            version=version,
+            time=now,
+            author=by,
+            reason=why,
+            previous=previous,
+            files={name: files.digest(data) for name, data in contents.items()},
+        )
+        yield history.add(contents, entry, model=model)
+        previous = entry.id
+
+
+def _record(outcome: Outcome, author: str, reason: str | None, now: float) -> Record:
+    assert outcome.version is not None  # noqa: S101  it was written
+    return Record(
+        at=now,
+        event=Event.EDIT,
+        subject=author,
+        action=EDIT,
+        allowed=True,
+        reason=reason or "",
+        policy=outcome.version,
+    )
+
+
+def restored(path: str | Path, name: str) -> dict[str, str | None]:
+    """Return the edit that makes a policy what a version in its history was; give it to `preview` and `change`.
+
+    Args:
+        path: the policy's file or folder.
+        name: the id of a version, at least its first four characters, or a policy's version.
+
+    Raises:
+        EditError: there is no such version, or it is damaged.
+    """
+    path = Path(path)
+    history = History(path)
+    contents = history.contents(history.find(name))
+    now = Snapshot.take(path).contents
+    gone: dict[str, str | None] = {each: None for each in now if each not in contents}
+    return {**gone, **{each: data.decode("utf-8", "surrogateescape") for each, data in contents.items()}}
