@@ -18,7 +18,7 @@ from stguard.model import EVERY_ORG
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_NONE = "nothing that anybody may do changes"
+NONE = "nothing that anybody may do changes"
 
 
 @click.command("diff")
@@ -42,16 +42,17 @@ def diff_command(old: str, new: str, *, as_json: bool) -> None:
             document["other"] = list(found.other)
         print_json(document)
     else:
-        for line in (*_changes(found.gains, "gains", "+"), *_changes(found.losses, "loses", "-"), *found.other):
+        for line in (*changes(found.gains, "gains", "+"), *changes(found.losses, "loses", "-"), *found.other):
             click.echo(line)
         if not found:
-            click.echo(_NONE)
+            click.echo(NONE)
     finish(FOUND if found else FINE)
 
 
-def _changes(changes: Sequence[Change], verb: str, sign: str) -> Iterator[str]:
+def changes(found: Sequence[Change], verb: str, sign: str) -> Iterator[str]:
+    """Yield a line for each who, org and cause, with all that changes there."""
     by_who: dict[tuple[str, str | None, str], list[str]] = {}
-    for change in changes:
+    for change in found:
         by_who.setdefault((change.who, change.org, change.because), []).append(change.action)
     for (who, org, because), actions in by_who.items():
         yield f"{sign} {who}{_place(org)} {verb} {', '.join(actions)} ({because})"

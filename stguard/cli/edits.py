@@ -1,0 +1,221 @@
+"""`stguard grant`, `revoke`, `fmt`, `history`, `restore`: edits of the policy, shown before they are made."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stguard import edits
+from stguard.cli.differences import NONE, changes
+from stguard.cli.output import FINE, FOUND, Failure, count, finish, json_option, print_json
+from stguard.cli.policies import locate, policy_argument
+from stguard.cli.who import moment
+from stguard.edits.history import KEPT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    Made = str | Mapping[str, str | None] | edits.Edit
+
+_policy_option = click.option("--policy", metavar="POLICY", help="The policy's file or folder.")
+_yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
+_keep_option = click.option(
+    "--keep", type=click.IntRange(min=1), default=KEPT, show_default=True, help="How many versions the history keeps."
+)
+
+
+class _Command(click.Command):
+    """Turn what goes wrong into one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  as click has it
+        try:
+            return super().invoke(ctx)
+        except (edits.EditError, edits.FileError) as error:
+            raise Failure(str(error)) from error
+
+
+def _person(_ctx: click.Context, _param: click.Parameter, value: str) -> edits.Person:
+    """Return whom a who-key means."""
+    try:
+        return edits.Person.read(value)
+    except edits.EditError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _edit_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (json_option, _keep_option, _yes_option, _policy_option):
+        command = option(command)
+    return command
+
+
+_who = click.argument("who", callback=_person, metavar="WHO")
+_role = click.argument("role", metavar="ROLE")
+_org = click.option("--org", metavar="ORG", help='The org; "*" for every one, with a cross_org role.')
+
+
+@click.command("grant", cls=_Command)
+@_who
+@_role
+@_org
+@click.option("--from", "since", callback=moment, metavar="T", help="From when, ISO 8601 with a zone.")
+@click.option("--until", callback=moment, metavar="T", help="Until when, ISO 8601 with a zone.")
+@click.option("--reason", metavar="TEXT", help="Why: a note in the policy and in its history.")
+@_edit_options
+def grant_command(  # noqa: PLR0913  one for each option
+    who: edits.Person,
+    role: str,
+    org: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    reason: str | None,
+    policy: str | None,
+    keep: int,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Give ROLE to WHO: an e-mail, email:…, domain:…, group:…, claim:NAME=VALUE, sub:…, everyone.
+
+    One row is added to the policy's `assign`; comments, order and style of the file stay. Who gains and loses what is
+    shown first.
+    """
+    grant = edits.Grant(person=who, role=role, org=org, since=since, until=until, reason=reason)
+    _edit(locate(policy), grant, reason=reason or f"grant {role} to {who}", keep=keep, yes=yes, as_json=as_json)
+
+
+@click.command("revoke", cls=_Command)
+@_who
+@_role
+@_org
+@click.option("--reason", metavar="TEXT", help="Why: a note in the history.")
+@_edit_options
+def revoke_command(
+    who: edits.Person, role: str, org: str | None, reason: str | None, policy: str | None, keep: int, *, yes: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Take ROLE away from WHO, named as in the policy.
+
+    The rows of `assign` that say exactly this go; what somebody has through a group, a domain or the identity provider
+    stays, and the difference that is shown says so.
+    """
+    revoke = edits.Revoke(person=who, role=role, org=org)
+    _edit(locate(policy), revoke, reason=reason or f"revoke {role} of {who}", keep=keep, yes=yes, as_json=as_json)
+
+
+@click.command("fmt", cls=_Command)
+@policy_argument
+@click.option("--check", is_flag=True, help="Only say which files would change; exits with 1 if any.")
+@json_option
+def fmt_command(policy: str | None, *, check: bool, as_json: bool) -> None:
+    """Lay a policy out: indentation, blank lines, line ends. Order, comments and quotes stay."""
+    path = locate(policy)
+    if check:
+        outcome = edits.preview(path, edits.Format())
+    else:
+        outcome = edits.change(path, edits.Format(), author=_author(), reason="fmt")
+    if as_json:
+        print_json(outcome.as_json())
+    else:
+        for name in outcome.files:
+            click.echo(f"{'would lay out' if check else 'laid out'} {name}")
+        if not outcome.files:
+            click.echo("nothing to lay out")
+    finish(FOUND if check and outcome.files else FINE)
+
+
+@click.command("history", cls=_Command)
+@policy_argument
+@json_option
+def history_command(policy: str | None, *, as_json: bool) -> None:
+    """List the versions of a policy that its edits left, newest first."""
+    history = edits.History(locate(policy))
+    versions = history.versions()[::-1]
+    if history.damaged:
+        lines = count(history.damaged, "line")
+        click.echo(f"warning: {lines} of the history can't be read and is passed over: {history.folder}", err=True)
+    if as_json:
+        print_json({"versions": [version.as_json() for version in versions]})
+    else:
+        for version in versions:
+            told = version.as_json()
+            author = version.author if version.author is not None else "(found on the disk)"
+            click.echo(f"{version.id}  {told['time']}  {_one_line(author)}  {_one_line(version.reason or '')}".rstrip())
+        if not versions:
+            click.echo("no versions yet; the first edit by `stguard grant`, `revoke` or `fmt` begins the history")
+    finish(FINE)
+
+
+@click.command("restore", cls=_Command)
+@click.argument("version", metavar="VERSION")
+@click.option("--reason", metavar="TEXT", help="Why: a note in the history.")
+@_edit_options
+def restore_command(
+    version: str, reason: str | None, policy: str | None, keep: int, *, yes: bool, as_json: bool
+) -> None:
+    """Make the policy what a VERSION of `stguard history` was; who gains and loses what is shown first."""
+    path = locate(policy)
+    made = edits.restored(path, version)
+    _edit(path, made, reason=reason or f"restore {version}", keep=keep, yes=yes, as_json=as_json)
+
+
+def _edit(path: Path, edit: Made, *, reason: str, keep: int, yes: bool, as_json: bool) -> None:
+    """Show what an edit does, ask, and make it."""
+    seen = edits.preview(path, edit)
+    if not seen.ok or not seen.files:
+        _finish(seen, as_json=as_json)
+        return
+    if not yes and not _can_ask():
+        raise click.UsageError("nobody can be asked here; give --yes to make the edit, or run it in a terminal")
+    if not as_json or not yes:
+        _show(seen, err=as_json)
+    if not yes and not click.confirm("write this?", default=False, err=as_json):
+        click.echo("not written", err=True)
+        finish(FOUND)
+        return
+    # What was shown is what is written: with a question, files that changed meanwhile are looked at again by a person.
+    expected = None if yes else seen.before
+    made = edits.change(path, edit, author=_author(), reason=reason, expected=expected, confirmed=True, keep=keep)
+    _finish(made, as_json=as_json)
+
+
+def _finish(outcome: edits.Outcome, *, as_json: bool) -> None:
+    if as_json:
+        print_json(outcome.as_json())
+    elif not outcome.ok:
+        for problem in outcome.problems:
+            click.echo(str(problem), err=True)
+        click.echo("not written; the policy would be refused", err=True)
+    elif not outcome.written:
+        click.echo("nothing to write; that stands in the policy already")
+    else:
+        click.echo(f"written {', '.join(outcome.files)}; policy {outcome.version}, version {outcome.id} of its history")
+    finish(FINE if outcome.ok else FOUND)
+
+
+def _show(outcome: edits.Outcome, *, err: bool) -> None:
+    lines = [*changes(outcome.gains, "gains", "+"), *changes(outcome.losses, "loses", "-"), *outcome.other]
+    for line in lines or [NONE]:
+        click.echo(line, err=err)
+    if outcome.locks_out:
+        click.echo(f"warning: {outcome.locks_out}", err=True)
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty()
+
+
+def _author() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid {os.getuid()}"
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
