@@ -15,11 +15,13 @@ import subprocess
 import sys
 import textwrap
 import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from itsdangerous import TimestampSigner
 from streamlit import auth_util
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -479,7 +481,7 @@ def raw_handshake(server: Server, headers: list[str], *, path: str = "/_stcore/s
         "Sec-WebSocket-Protocol: streamlit", f"Origin: {server.origin}", *headers, "", "",
     ]  # fmt: skip
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
-        connection.sendall("\r\n".join(lines).encode())
+        connection.sendall("\r\n".join(lines).encode("latin-1"))
         return int(connection.recv(64).split()[1])
 
 
@@ -753,6 +755,58 @@ def test_after_sign_out_the_files_stay_closed(ann: Browser) -> None:
     ann.cookies["_streamlit_user"] = cookie
     assert ann.get(tab.download).status == (404 if ann.server.guarded else 200)
     tab.close()
+
+
+@pytest.mark.parametrize("blank", ["\xa0", "\x85"])
+def test_after_sign_out_a_blank_before_the_cookies_name_does_not_bring_it_back(ann: Browser, blank: str) -> None:
+    tab = ann.open()
+    cookie = ann.cookies["_streamlit_user"]
+    ann.get("/auth/logout")
+    ann.cookies[f"{blank}_streamlit_user"] = cookie  # Starlette strips what it takes for a blank
+    assert ann.get(tab.download).status == (404 if ann.server.guarded else 200)
+    tab.close()
+
+
+@pytest.mark.parametrize("blank", ["\xa0", "\x85"])
+def test_alone_after_sign_out_a_blank_before_the_cookies_name_opens_no_connection(alone: Server, blank: str) -> None:
+    browser = Browser(alone, login={"email": "ann@acme.com"})
+    spelled = f"Cookie: {blank}{browser.cookie}"
+    assert raw_handshake(alone, [spelled]) == 101
+    browser.get("/auth/logout")
+    assert raw_handshake(alone, [spelled]) == 403
+
+
+def test_the_cookies_of_two_logins_do_not_make_a_third(server: Server) -> None:
+    # Large claims are split over several cookies, each signed by itself: what was taken away could come back.
+    groups = [str(uuid.uuid5(uuid.NAMESPACE_DNS, str(number))) for number in range(150)]
+    before = split_login(server, {"email": "old@acme.com", "groups": [*groups, "admin"]}, at=time.time() - 3600)
+    after = split_login(server, {"email": "new@acme.com", "groups": [*groups, "guest"]}, at=time.time())
+    assert {*before} == {*after} == {f"_streamlit_user{end}" for end in ("", "_1", "_2", "_3")}
+    mixed, whole = Browser(server), Browser(server)
+    mixed.cookies |= {**after, "_streamlit_user_3": before["_streamlit_user_3"]}
+    whole.cookies |= after
+    for browser, who in ((whole, "new@acme.com"), (mixed, "None" if server.guarded else "new@acme.com")):
+        tab = browser.open()
+        assert tab.said("who") == who
+        tab.close()
+
+
+def split_login(server: Server, claims: Mapping[str, Any], *, at: float) -> dict[str, str]:
+    """Return the cookies of a login that was made at a moment, as Streamlit splits them."""
+    cookies = {}
+
+    def sign(name: str, value: str) -> bytes:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(TimestampSigner, "get_timestamp", lambda _: int(at))
+            return create_signed_value(SECRET, name, value)
+
+    def keep(name: str, value: str) -> None:
+        cookies[name] = sign(name, value).decode()
+
+    login = {"iss": "https://idp.example", "sub": "1", "email_verified": True, "iat": int(time.time())}
+    login |= {**claims, "origin": server.origin, "is_logged_in": True, "provider": "default"}
+    auth_util.set_cookie_with_chunks(keep, sign, "_streamlit_user", login, cookie_attr_size=80)
+    return cookies
 
 
 def is_signed(cookie: str) -> bool:

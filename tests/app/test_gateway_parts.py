@@ -407,6 +407,7 @@ def test_identity_headers_tell_one_persons_sessions_from_anothers_in_one_browser
         (b"a=1; _streamlit_user=x; b=2", b"a=1; b=2"),
         (b"_streamlit_user=x;_streamlit_user_1=y; _streamlit_user_tokens=z; a=1", b" a=1"),
         (b"a=1;  _streamlit_user =x", b"a=1"),
+        (b"a=1; \xa0_streamlit_user=x;\x85_streamlit_user_1=y", b"a=1"),
         (b"a=_streamlit_user; _streamlit_xsrf=t", b"a=_streamlit_user; _streamlit_xsrf=t"),
     ],
 )

@@ -267,6 +267,9 @@ class Gateway:
                 visitor = replace(visitor, user={**(visitor.user or {}), **_ENDED})
         elif visitor.login is None and self._signouts.ended_in(visitor.browser):
             visitor = replace(visitor, user=_ENDED)
+        if place is Place.STREAM and visitor.claims is None:
+            # SECURITY: Streamlit must not find a login where none was found here.
+            scope["headers"] = without_login(scope["headers"])
         self._check_place(scope, place, rest, visitor, vouched)
         return scope, place, visitor
 

@@ -88,9 +88,11 @@ def without_login(headers: Sequence[Header]) -> list[Header]:
 
 
 def _forget_login(cookies: bytes) -> bytes:
-    # Split as Starlette's parser does it, so that what it would find is what is dropped.
-    names = tuple(name.encode("ascii") for name in private.login_cookies())
-    return b";".join(each for each in cookies.split(b";") if not each.partition(b"=")[0].strip().startswith(names))
+    # SECURITY: split as Starlette's parser does it, so that what it would find is what is dropped. It strips text, not
+    # bytes: `\xa0` and `\x85` are blanks there.
+    names = private.login_cookies()
+    each = cookies.decode("latin-1").split(";")
+    return ";".join(one for one in each if not one.partition("=")[0].strip().startswith(names)).encode("latin-1")
 
 
 def _claims(payload: bytes | None) -> Claims | None:

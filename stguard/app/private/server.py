@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from streamlit import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+ONE_ANSWER: Final = 2.0
+"""Most seconds between the signatures of one answer; they are dated in whole seconds."""
 
 
 def login_cookies() -> tuple[str, str]:
@@ -25,11 +28,38 @@ def signed_login(cookies: Mapping[str, str]) -> bytes | None:
     """Return the payload of the login cookie, put together and verified; None without one that is valid.
 
     STREAMLIT 1.57 to 1.67: `starlette_websocket._get_signed_cookie_with_chunks(cookies, name)`; the payload is the JSON
-    of the claims with `origin`, `provider` and `is_logged_in`.
+    of the claims with `origin`, `provider` and `is_logged_in`. One that is too large for a cookie stands in several
+    (`auth_util.get_cookie_with_chunks`), each signed by itself.
     """
     from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks
 
-    return _get_signed_cookie_with_chunks(dict(cookies), login_cookies()[0])
+    name = login_cookies()[0]
+    payload = _get_signed_cookie_with_chunks(dict(cookies), name)
+    if payload is not None and f"{name}_1" in cookies and not _signed_at_once(cookies, name):
+        return None
+    return payload
+
+
+def _signed_at_once(cookies: Mapping[str, str], name: str) -> bool:
+    """Tell whether all parts of a cookie whose signatures are right were signed by one answer.
+
+    SECURITY: a part of an earlier login beside one of a later would bring back what was taken away in between, with the
+    later one's moment of signing in.
+    """
+    from itsdangerous import URLSafeTimedSerializer
+    from streamlit.auth_util import get_cookie_with_chunks
+    from streamlit.web.server.server_util import get_cookie_secret
+
+    moments: list[float] = []
+
+    def part(name: str) -> bytes:
+        serializer = URLSafeTimedSerializer(get_cookie_secret(), salt=name)
+        text, moment = serializer.loads(cookies[name], return_timestamp=True)
+        moments.append(moment.timestamp())
+        return str(text).encode()
+
+    get_cookie_with_chunks(part, name)
+    return max(moments) - min(moments) <= ONE_ANSWER
 
 
 def browser_token(cookies: Mapping[str, str]) -> bytes | None:
