@@ -1,6 +1,7 @@
 """What the guard adds to a fragment's rerun: `python -m benchmarks.fragments [--quick]`, on real servers, in turns.
 
-Three servers run the same app: two with `st.navigation`, whose difference is the noise, and one with `sg.navigation`.
+Four servers run the same app: two with `st.navigation`, whose difference is the noise, one with `sg.navigation`, and
+one with that under `sg.App`, which takes what is loaded at start-up out of Streamlit's collections.
 Two clocks: the processor time of the whole server from one rerun to the next, which other programs on the machine
 disturb little, and the time from the click to the end of the run, the wire included.
 """
@@ -85,15 +86,16 @@ def measured(*, turns: int, collects: bool) -> dict[str, Drawn]:
     email, places = next(iter(work.held.items()))
     found: dict[str, Drawn] = {}
     with ExitStack() as stack:
-        for name in ("plain", "plain again", "guarded"):
-            server = stack.enter_context(served(head + (GUARDED if name == "guarded" else PLAIN), policy))
+        for name in ("plain", "plain again", "guarded", "sg.App"):
+            script = PLAIN if name.startswith("plain") else GUARDED
+            server = stack.enter_context(served(head + script, policy, app=name == "sg.App"))
             tab = stack.enter_context(server.tab(1, email))
             tab.open(query=f"org={next(iter(places))}")
             button = tab.part("Press")
             found[name] = Drawn(tab, button.fragment, button.id)
         time.sleep(SETTLED_AFTER + 0.1)  # until then each look at the policy reads its file
         for _ in range(turns + WARM_UP):
-            for name in random.sample(list(found), 3):  # so that none always runs after the same one
+            for name in random.sample(list(found), len(found)):  # so that none always runs after the same one
                 found[name].rerun()
     return found
 
@@ -101,10 +103,11 @@ def measured(*, turns: int, collects: bool) -> dict[str, Drawn]:
 def show(heading: str, times: dict[str, list[float]]) -> tuple[float, float]:
     """Print one clock's figures. Returns what the guard adds, and three standard errors of the noise."""
     pairs = list(zip(*(taken[WARM_UP:] for taken in times.values()), strict=True))
-    noise = [again - plain for plain, again, _ in pairs]
-    added = [guarded - (plain + again) / 2 for plain, again, guarded in pairs]
-    plain, again, guarded = (statistics.median(taken[WARM_UP:]) for taken in times.values())
-    print(f"{heading:<30}{plain:9.2f}{again:13.2f}{guarded:9.2f}{_with_error(noise):>20}{_with_error(added):>20}")
+    noise = [again - plain for plain, again, *_ in pairs]
+    added = [guarded - (plain + again) / 2 for plain, again, guarded, _ in pairs]
+    plain, again, guarded, app = (statistics.median(taken[WARM_UP:]) for taken in times.values())
+    figures = f"{plain:9.2f}{again:13.2f}{guarded:9.2f}{app:9.2f}"
+    print(f"{heading:<30}{figures}{_with_error(noise):>20}{_with_error(added):>20}")
     return statistics.median(added), 3 * _error(noise)
 
 
@@ -122,7 +125,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     turns = 100 if parser.parse_args().quick else 600
-    print(f"{'ms for one rerun':<30}{'plain':>9}{'plain again':>13}{'guarded':>9}{'noise':>20}{'added':>20}")
+    print(
+        f"{'ms for one rerun':<30}{'plain':>9}{'plain again':>13}{'guarded':>9}{'sg.App':>9}{'noise':>20}{'added':>20}"
+    )
     for what, collects in (("", True), (", no collection", False)):
         found = measured(turns=turns, collects=collects)
         show(f"click to end{what}", {name: drawn.clock for name, drawn in found.items()})

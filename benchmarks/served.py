@@ -39,8 +39,8 @@ class Served:
 
 
 @contextmanager
-def served(script: str, policy: str) -> Iterator[Served]:
-    """Serve a script until the `with` block ends."""
+def served(script: str, policy: str, *, app: bool = False) -> Iterator[Served]:
+    """Serve a script until the `with` block ends: by `streamlit run`, or as an `sg.App` by uvicorn."""
     with tempfile.TemporaryDirectory() as name, socket.socket() as free:
         folder = Path(name)
         free.bind(("127.0.0.1", 0))
@@ -54,15 +54,27 @@ def served(script: str, policy: str) -> Iterator[Served]:
             'client_id = "b"\nclient_secret = "b"\nserver_metadata_url = "http://127.0.0.1:9/"\n',
             encoding="utf-8",
         )
-        process = subprocess.Popen(  # noqa: S603  our own server
-            [
-                sys.executable, "-m", "streamlit", "run", str(folder / "main.py"),
-                f"--server.port={address.rpartition(':')[2]}", "--server.address=127.0.0.1", "--server.headless=true",
+        port = address.rpartition(":")[2]
+        if app:
+            own = folder / ".streamlit"
+            own.mkdir()
+            (folder / "secrets.toml").rename(own / "secrets.toml")
+            (own / "config.toml").write_text(
+                '[server]\nfileWatcherType = "none"\n[browser]\ngatherUsageStats = false\n[logger]\nlevel = "error"\n',
+                encoding="utf-8",
+            )
+            (folder / "server.py").write_text(
+                'import stguard as sg\n\napp = sg.App("main.py", auth=None)\n', encoding="utf-8"
+            )
+            command = ["-m", "uvicorn", "server:app", f"--port={port}", "--log-level=error"]
+        else:
+            command = [
+                "-m", "streamlit", "run", "main.py",
+                f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true",
                 "--server.fileWatcherType=none", "--browser.gatherUsageStats=false", "--logger.level=error",
-                f"--secrets.files={folder / 'secrets.toml'}",
-            ],
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+                "--secrets.files=secrets.toml",
+            ]  # fmt: skip
+        process = subprocess.Popen([sys.executable, *command], cwd=folder, stdout=subprocess.DEVNULL)  # noqa: S603  our own server
         try:
             _wait(address, process)
             yield Served(address, secret)

@@ -22,6 +22,7 @@ from uuid import UUID
 from stguard.claims import propelauth_membership
 from stguard.errors import ConfigurationError, IdentityError, quote
 from stguard.model import Claims, Facts
+from stguard.sources.loops import run_apart
 
 if TYPE_CHECKING:
     import ssl
@@ -248,7 +249,7 @@ class PropelAuth:
             ConfigurationError: PropelAuth refuses the key or the address.
         """
         try:
-            return _run(self._asked(ask))
+            return run_apart(lambda: self._asked(ask))
         except (IdentityError, ConfigurationError):
             raise
         except Exception as error:  # noqa: BLE001  raised anew, in words that tell no secret
@@ -341,15 +342,6 @@ def _seconds(claims: Claims) -> float | None:
     """Return when a login was made (OpenID Connect Core 1.0, section 2: `iat`); None when that can't be known."""
     issued = claims.get("iat")
     return float(issued) if isinstance(issued, int | float) and not isinstance(issued, bool) else None
-
-
-def _run(asked: Awaitable[T]) -> T:
-    """Run something asynchronous to its end, in a loop of its own; any thread may be running anything else."""
-    loop = asyncio.new_event_loop()
-    try:
-        return loop.run_until_complete(asked)
-    finally:
-        loop.close()
 
 
 @functools.cache

@@ -18,6 +18,7 @@ from stguard.claims import OF_THE_SIGN_IN
 from stguard.errors import ConfigurationError, IdentityError
 from stguard.keys import IssuerKeys, KeysUnavailableError
 from stguard.model import Claims, Facts
+from stguard.sources.loops import run_apart
 from stguard.tokens import TokenError
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class UserInfo:
         if not isinstance(token, str) or not token:
             raise ConfigurationError(SWITCH)
         try:
-            return asyncio.run(self._found(issuer, sub, token, audience=claims.get("aud")))
+            return run_apart(lambda: self._found(issuer, sub, token, audience=claims.get("aud")))
         except TimeoutError as error:
             raise IdentityError("the provider did not answer in time") from error
         except KeysUnavailableError as error:

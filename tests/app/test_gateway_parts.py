@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -607,3 +609,19 @@ def test_static_files_follow_what_an_identity_source_said_and_ask_it_nothing(tmp
     assert allowed("ann")
     assert not allowed("eve")
     assert asked_about == ["ann", "eve"]
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_what_is_loaded_at_start_up_is_left_out_of_collections_where_it_is_asked_for(*, freeze: bool) -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "lifespan.startup.complete"})
+
+    async def send(_message: Any) -> None:
+        pass
+
+    gc.unfreeze()
+    try:
+        asyncio.run(sg.Gateway(app, freeze=freeze)({"type": "lifespan"}, None, send))  # type: ignore[arg-type]
+        assert (gc.get_freeze_count() > 0) is freeze
+    finally:
+        gc.unfreeze()

@@ -39,6 +39,7 @@ def App(  # noqa: N802, PLR0913  named as the class it makes; what an app can be
     bearer: BearerTokens | None = None,
     origins: Sequence[str] = (),
     anonymous: bool = True,
+    freeze: bool = True,
     accounts: str | Path | None = None,
     **st_app_kwargs: Any,  # noqa: ANN401  those of `st.App`
 ) -> st.App:
@@ -59,6 +60,7 @@ def App(  # noqa: N802, PLR0913  named as the class it makes; what an app can be
         bearer: as for `Gateway`.
         origins: as for `Gateway`.
         anonymous: as for `Gateway`.
+        freeze: as for `Gateway`.
         accounts: as for `Gateway`.
         st_app_kwargs: as for `st.App`; `middleware` goes behind the gateway.
 
@@ -93,6 +95,7 @@ def App(  # noqa: N802, PLR0913  named as the class it makes; what an app can be
         bearer=bearer,
         origins=origins,
         anonymous=anonymous,
+        freeze=freeze,
         accounts=local,
     )
     behind = list(st_app_kwargs.pop("middleware", None) or ())
