@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from stguard import files
 from stguard.analysis import Change, difference, holders
+from stguard.analysis.difference import SIGNED_IN
 from stguard.audit import Event, Record
 from stguard.edits.errors import EditError
 from stguard.edits.history import KEPT, History, Version, home, version_id
 from stguard.errors import PolicyFileError, Severity, quote
+from stguard.model import EVERY_ORG, WhoKind
 from stguard.policy import Policy
 from stguard.policyfile import source
 from stguard.policyfile.ledger import Ledger
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
     from stguard.errors import Problem
     from stguard.model import Subject
 
+VIEW: Final = "policy:view"
 EDIT: Final = "policy:edit"
-"""Who holds this may edit the policy in the app."""
+"""Who holds both, without an org, may edit the policy in the app."""
 
 ATTEMPTS: Final = 20
 """How often an edit is made anew because somebody else was faster."""
@@ -333,7 +336,11 @@ def _kept_line_ends(text: str, old: str | None) -> str:
 
 
 def _locks_out(before: Policy | None, after: Policy, editor: Subject | None, now: float) -> str | None:
-    if before is not None and holders(before, EDIT, at=now) and not holders(after, EDIT, at=now):
+    if before is not None and _editors(before, now) & _ASSIGNED and not _editors(after, now) & _ASSIGNED:
+        if _editors(after, now):
+            return (
+                f"only whom the identity provider gives a role could edit the policy ({EDIT}), nobody by an assignment"
+            )
         return f"nobody would be left who may edit the policy ({EDIT}); give it to a role that somebody has"
     if editor is None or _may_edit(after, editor, now):
         return None
@@ -342,8 +349,19 @@ def _locks_out(before: Policy | None, after: Policy, editor: Subject | None, now
     return f"you would no longer be allowed to edit the policy ({EDIT})"
 
 
+_ASSIGNED: Final = frozenset(kind.value for kind in WhoKind if kind is not WhoKind.ROLE) | {SIGNED_IN}
+"""Kinds of holders who are sure to exist: those that the policy names, and not whoever comes with a role."""
+
+
+def _editors(policy: Policy, now: float) -> frozenset[str]:
+    """Return the kinds of those who may edit."""
+    # The policy is one for all orgs: a role that is held in one org does not let anybody edit it.
+    found = (each for each in holders(policy, EDIT, at=now) if each.org in (None, EVERY_ORG))
+    return frozenset(each.who.partition(":")[0] for each in found)
+
+
 def _may_edit(policy: Policy, editor: Subject, now: float) -> bool:
-    """Tell whether the editor may edit under a policy, in any org or without one."""
+    """Tell whether the editor may see and edit the whole policy, which is asked without an org."""
     subject = policy.subject(
         editor.claims,
         roles=editor.roles,
@@ -351,8 +369,7 @@ def _may_edit(policy: Policy, editor: Subject, now: float) -> bool:
         memberships=tuple(editor.memberships.values()),
         unknown={key: why for key, why in editor.unknown.items() if key in ("roles", "groups", "memberships")},
     )
-    orgs = [None, *(each.org for each in policy.memberships(subject, at=now))]
-    return any(policy.allows(subject, EDIT, org=org, at=now) for org in orgs)
+    return all(policy.allows(subject, action, at=now) for action in (VIEW, EDIT))
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

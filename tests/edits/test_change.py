@@ -41,7 +41,7 @@ stguard: 1   # the team's
 permissions: {report: [view, export]}
 roles:
   viewer: {allow: "report:view"}
-  admin: {inherits: viewer, allow: ["report:export", "policy:edit"]}
+  admin: {inherits: viewer, allow: ["report:export", "policy:*"]}
 assign:
   - {role: admin, email: ann@acme.com}   # boss
 pages: {home: signed_in}
@@ -104,7 +104,7 @@ def test_an_edit_that_changes_nothing_is_not_written(policy: Path) -> None:
 
 
 def test_nobody_left_who_may_edit_is_said_and_not_written_unless_accepted(policy: Path) -> None:
-    text = POLICY.replace(', "policy:edit"', "")
+    text = POLICY.replace(', "policy:*"', "")
     assert "nobody would be left" in (preview(policy, text).locks_out or "")
     with pytest.raises(EditError, match="nobody would be left"):
         change(policy, text, author="ann")
@@ -119,6 +119,27 @@ def test_an_editor_who_locks_themselves_out_is_told(policy: Path) -> None:
     assert "you would no longer" in (preview(policy, text, editor=ann).locks_out or "")
     assert preview(policy, text, editor=subject(policy, "eve@acme.com")).locks_out is None
     assert preview(policy, POLICY + "# more\n", editor=ann).locks_out is None
+
+
+def test_a_role_held_in_one_org_does_not_count_as_being_able_to_edit(policy: Path) -> None:
+    text = """\
+stguard: 1
+orgs: [acme, globex]
+roles:
+  keeper: {cross_org: true, allow: "policy:*"}
+  boss: {allow: "policy:*"}
+assign:
+  - {role: keeper, org: "*", email: ann@acme.com}
+  - {role: boss, org: acme, email: ann@acme.com}
+pages: {home: signed_in}
+"""
+    policy.write_text(text, "utf-8")
+    ann = subject(policy, "ann@acme.com")
+    taken = Revoke(person=Person.read("ann@acme.com"), role="keeper")
+    assert "only whom the identity provider gives a role" in (preview(policy, taken).locks_out or "")
+    other = text.replace('org: "*", email: ann', 'org: "*", email: bob')
+    assert preview(policy, other).locks_out is None
+    assert "you would no longer" in (preview(policy, other, editor=ann).locks_out or "")
 
 
 def test_a_policy_with_errors_can_be_mended_by_a_text_but_not_by_a_grant(policy: Path) -> None:
