@@ -92,6 +92,7 @@ class GuardedPage(StreamlitPage):
         asked.report(decision)
         if decision.allowed:
             screens.show_notices(asked)
+            screens.show_bad_edit(asked)
             return Place(page=entry.name, section=entry.section, extra=entry.extra)
         private.replace_source(self, lambda: screens.show_refusal(asked, decision, locked=_locks(asked, entry)))
         return OURS

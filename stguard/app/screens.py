@@ -1,7 +1,7 @@
 """What people see: the sign-in page, refusals, messages, and who is signed in.
 
-SECURITY: no sentence names a rule, a role, a permission or a file; names that came with the claims are shown as plain
-text, never as Markdown.
+SECURITY: no sentence names a rule, a role, a permission or a file, but to who may see the policy; names that came with
+the claims are shown as plain text, never as Markdown.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ import streamlit as st
 from stguard.app import localaccounts, private
 from stguard.app.place import OURS, at
 from stguard.app.standing import Standing, standing_or_none
-from stguard.errors import PolicyFileError, StguardError
-from stguard.model import Decision, Reason
+from stguard.errors import PolicyFileError, Severity, StguardError
+from stguard.model import BUILT_IN_PERMISSIONS, Decision, PermissionIs, Reason
+from stguard.store import PolicyStore
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 LOCK: Final = ":material/lock:"
 SIGN_IN: Final = ":material/login:"
+WARNING: Final = ":material/warning:"
 
 UNAVAILABLE: Final = "Not available right now."
 """What is drawn beside the pages when access can't be checked; the page itself says more."""
@@ -69,6 +71,9 @@ _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:^&.])")
 
 _SECRET: Final = re.compile(r"\be-mail `|\bto be `|\bemail\b.*@|\bsub\b")
 _FORBID_ID: Final = re.compile(r" \(forbid [^)]*\)")
+
+_ERRORS_SHOWN: Final = 3
+"""Problems of a policy that are shown above a page; the log has all of them."""
 
 _DETAILS: Final = (True, "full", "stacktrace")
 """Values of `client.showErrorDetails` with which Streamlit shows people what went wrong."""
@@ -247,6 +252,24 @@ def show_notices(asked: Standing) -> None:
     notices, asked.memo.notices = asked.memo.notices, []
     for text in dict.fromkeys(notices):
         st.error(text, icon=LOCK)
+
+
+def show_bad_edit(asked: Standing) -> None:
+    """Draw for who may see or edit the policy that its files have errors, and the first of them; once in a run.
+
+    SECURITY: the problems name roles and people, so nobody else gets to see them.
+    """
+    store = asked.settings.store
+    if not isinstance(store, PolicyStore) or private.in_callback(asked.ctx) or private.in_fragment_run(asked.ctx):
+        return
+    errors = [each for each in store.problems if each.severity is Severity.ERROR]
+    if not errors or not any(asked.holds(PermissionIs((name,)), org=None) for name in BUILT_IN_PERMISSIONS):
+        return
+    told = [f"{each.file.rpartition('/')[2]} line {each.line}: {each.message}" for each in errors[:_ERRORS_SHOWN]]
+    if len(errors) > _ERRORS_SHOWN:
+        told.append(f"and {len(errors) - _ERRORS_SHOWN} more; `stguard check` lists them")
+    lines = "".join(f"\n- {plain(line)}" for line in told)
+    st.warning(f"The policy file has errors; the last good version stays in force.\n{lines}", icon=WARNING)
 
 
 # --- messages --------------------------------------------------------------------------------------------------------

@@ -84,15 +84,9 @@ def _draw(title: str) -> None:
 
 
 def _state_of_policy(asked: Standing) -> None:
-    """Say what keeps the page from editing, and that the files hold something else than what is in force."""
+    """Say what keeps the page from editing. Errors in the files stand above every page already."""
     store = asked.settings.store
     if not isinstance(store, PolicyStore):
         st.info("The policy of this app is built by its code, so it can be looked at here but not changed.")
-    elif any(problem.severity.value == "error" for problem in store.problems):
-        st.warning(
-            "The policy file has errors since it was last edited. The version before it stays in force until the file "
-            "is good again.",
-            icon=":material/warning:",
-        )
     elif not guarding.may_edit(asked):
         st.caption("You can look at everything here. Changing it takes the permission `policy:edit`.")
