@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from stguard.policy import Policy
     from stguard.sources.authenticator import AuthenticatorSession
     from stguard.sources.headers import TrustedHeaders
+    from stguard.sources.ldap import Ldap
     from stguard.sources.propelauth import PropelAuth
     from stguard.sources.userinfo import UserInfo
     from stguard.variables import auth_from_env
@@ -48,6 +49,7 @@ __all__ = [
     "Facts",
     "Gateway",
     "IdentityError",
+    "Ldap",
     "Membership",
     "Policy",
     "PolicyFileError",
@@ -106,6 +108,7 @@ _MODULES: Final = {
     "stguard.model": ("Decision", "Facts", "Membership", "Reason", "Subject"),
     "stguard.policy": ("Policy",),
     "stguard.sources.authenticator": ("AuthenticatorSession",),
+    "stguard.sources.ldap": ("Ldap",),
     "stguard.sources.headers": ("TrustedHeaders",),
     "stguard.sources.propelauth": ("PropelAuth",),
     "stguard.sources.userinfo": ("UserInfo",),
