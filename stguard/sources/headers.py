@@ -170,6 +170,9 @@ class TrustedHeaders:
 
     def __call__(self, claims: Claims) -> Facts:
         """Return the groups and roles that the gateway found in the headers."""
+        if claims.get("iss") != self.issuer or "exp" in claims:
+            # SECURITY: a program's token says what it likes under these names; what of it counts is for the policy.
+            return Facts()
         found: dict[str, tuple[str, ...]] = {}
         for kind in ("groups", "roles"):
             values = claims.get(kind)
@@ -273,7 +276,8 @@ def _text(values: Mapping[str, bytes], header: str | None) -> str | None:
     if value is None:
         return None
     try:
-        text = value.decode("utf-8").strip()
+        # SECURITY: the blanks of HTTP only (RFC 9110, section 5.5). Without its other blanks a name would be another's.
+        text = value.decode("utf-8").strip(" \t")
     except UnicodeDecodeError as error:
         raise tokens.TokenError("an identity header is no UTF-8") from error
     if not text.isprintable():

@@ -371,6 +371,18 @@ def test_a_file_is_the_subjects_alone(guarded: Server, issuer: Issuer) -> None:
     assert asked == {"ann": 200, "renewed": 200, "bob": 404, "nobody": 404, "junk": 404}
 
 
+def test_a_revoked_token_reads_no_file_any_more(guarded: Server, issuer: Issuer) -> None:
+    token = issuer.token(sub="vic", email="bob@acme.com", sid="vic")
+    address = media(guarded.interact(token))
+    assert guarded.ask(address, bearing(token), method="GET").status == 200
+    policy = guarded.folder / "policy.yaml"
+    before = policy.read_text()
+    policy.write_text(before.replace("rita@", "bob@"))
+    assert guarded.interact(token).status == 401
+    assert guarded.ask(address, bearing(token), method="GET").status == 404
+    policy.write_text(before)
+
+
 def test_mcp_reads_the_files_of_ones_own_sessions_only(guarded: Server, issuer: Issuer) -> None:
     first = guarded.interact(issuer.token())
     address = media(first)

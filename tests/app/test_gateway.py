@@ -96,6 +96,12 @@ SERVERS = {
         app = sg.App('main.py', policy='rules/policy.yaml', identity=sg.TrustedHeaders.oauth2_proxy(),
             proxy=sg.TrustedProxy(secret={PROXY_SECRET!r}))
     """,
+    "asking": """
+        import stguard as sg
+        def known(claims):
+            return sg.Facts(blocked="Your account is disabled.") if claims["email"] == "eve@acme.com" else sg.Facts()
+        app = sg.App('main.py', policy='rules/policy.yaml', identity=known)
+    """,
     "alone": """
         import streamlit as st, stguard as sg
         from starlette.middleware import Middleware
@@ -881,6 +887,15 @@ def test_static_files_follow_the_policys_rule(server: Server) -> None:
     policy.write_text(before)
     assert statuses == {"ann": 200, "bob": 403 if server.guarded else 200}
     assert anybody == 200
+
+
+def test_static_files_are_for_no_account_that_an_identity_source_blocks(tmp_path: Path) -> None:
+    with serving(tmp_path, "asking") as server:  # no page has been opened yet, so that nobody has asked the source
+        statuses = [
+            Browser(server, login={"email": f"{name}@acme.com"}).get("/app/static/plan.txt").status
+            for name in ("eve", "ann")
+        ]
+    assert statuses == [403, 200]
 
 
 # --- the middleware by itself ----------------------------------------------------------------------------------------

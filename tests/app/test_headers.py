@@ -77,6 +77,13 @@ def test_absent_groups_are_unknown_and_empty_ones_are_none() -> None:
         assert ("groups" in subject.unknown) is unknown
 
 
+@pytest.mark.parametrize("issuer", ["https://idp.example", "trusted-headers"])
+def test_what_a_programs_token_says_is_not_what_the_proxy_said(issuer: str) -> None:
+    source = sg.TrustedHeaders(user="x-user", groups="x-groups", roles="x-roles", delimiter=",")
+    said = {"iss": issuer, "sub": "eve", "aud": "app", "exp": 2e9, "roles": ["admin"], "groups": ["staff"]}
+    assert source(said) == sg.Facts()
+
+
 @pytest.mark.parametrize("value", ["", " ", "\t"])
 def test_without_a_user_nobody_is_signed_in(value: str) -> None:
     found = Reader(sg.TrustedHeaders.oauth2_proxy())
@@ -85,7 +92,9 @@ def test_without_a_user_nobody_is_signed_in(value: str) -> None:
     assert read(found, ("X_Forwarded_User", "u1")) is None
 
 
-@pytest.mark.parametrize("value", [b"\xff", b"a\x00b", b"a\x7f", "a\u202eb".encode()])
+@pytest.mark.parametrize(
+    "value", [b"\xff", b"a\x00b", b"a\x7f", "a\u202eb".encode(), "a\xa0".encode(), "\u3000a".encode(), b"a\x85"]
+)
 def test_a_header_that_is_no_text_is_refused(value: bytes) -> None:
     with pytest.raises(TokenError):
         read(Reader(sg.TrustedHeaders.oauth2_proxy()), ("X-Forwarded-User", value))

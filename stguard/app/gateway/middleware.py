@@ -138,7 +138,9 @@ class Gateway:
         try:
             self._configure(scope)
             scope = {**scope, "headers": self._proven_headers(scope)}
-            admitted, place, visitor = self._admit(scope, await self._vouched(scope), await self._person(scope))
+            vouched, person = await self._vouched(scope), await self._person(scope)
+            await self._ask_ahead(scope, person)
+            admitted, place, visitor = self._admit(scope, vouched, person)
         except (RefusedError, UnauthorizedError) as refused:
             _LOG.warning("refused a request: %s", refused)
             await _refuse(scope, receive, send, status=refused.status, challenge=refused.challenge)
@@ -223,15 +225,22 @@ class Gateway:
             raise RefusedError(403, f"an identity header: {error}") from error
         except KeysUnavailableError as error:
             raise UnauthorizedError(503, f"an identity header: {error}") from error
-        person = by_headers(scope, claims)
-        if place in {Place.STATIC, Place.METRICS} and person.claims is not None:
-            await self._ask_sources(person.claims)
-        return person
+        return by_headers(scope, claims)
+
+    async def _ask_ahead(self, scope: Scope, person: Visitor | None) -> None:
+        """Have the identity sources asked about who wants what the policy alone decides on, without a page.
+
+        SECURITY: a source that nobody has asked can't have said that it blocks the account.
+        """
+        if place_of(scope)[0] in {Place.STATIC, Place.METRICS}:
+            who = person if person is not None else visitor_of(scope, identity=proxies.identity_headers())
+            await self._ask_sources(who.claims or {})
 
     async def _ask_sources(self, claims: Claims) -> None:
         """Have the identity sources say what they know, so that it is remembered where nothing may wait."""
-        for each in self.settings().identity:
-            await asyncio.to_thread(each.get, claims)
+        if claims:
+            for each in self.settings().identity:
+                await asyncio.to_thread(each.get, claims)
 
     def _has_agents(self) -> bool:
         """Tell whether the policy has a rule for the agent API, by its own name: `*` is for pages."""
@@ -338,7 +347,7 @@ class Gateway:
         elif scope["type"] == "http" and scope["method"] == "OPTIONS":
             return
         elif place is Place.MEDIA:
-            owners = (visitor.owner, vouched.owner if vouched is not None else None)
+            owners = (visitor.owner, vouched.owner if vouched is not None and self._counts(vouched) else None)
             if not any(ledger.may_read(owner, file_at(rest)) for owner in owners):
                 raise RefusedError(404, "a file of another session")
         elif place is Place.UPLOAD:
@@ -396,6 +405,10 @@ class Gateway:
             claims = visitor.claims
             facts = joined([each.peek(claims) for each in current.identity])
         return subject_with(visitor.claims, facts, current.policy())
+
+    def _counts(self, visitor: Visitor) -> bool:
+        """Tell whether the policy takes who a token names for somebody, now."""
+        return self._subject(visitor) is not None and not _Watch(self, visitor)()
 
     def _opens(self, scope: Scope, page: str, subject: Subject | None) -> bool:
         """Decide about a page of the policy that stands for a place of the server, in the org that `?org=` names."""
