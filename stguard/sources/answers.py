@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf, isfinite, nextafter
 from typing import Any, Final, NamedTuple
@@ -304,6 +304,8 @@ class Answers:
     def _ask(self, claims: Claims) -> _Outcome:
         try:
             facts: object = self.source(claims)
+            if isinstance(facts, Facts):
+                facts = _kept(facts)
         except IdentityError as error:
             return _Outcome(None, " ".join(str(error).split()) or "the identity source could not be asked")
         except ConfigurationError as error:
@@ -401,6 +403,31 @@ def default_key(claims: Claims) -> bytes:
     """Return what tells these claims from those of others: all of them, but what changes with each login."""
     counts = sorted((str(name), repr(value)) for name, value in claims.items() if name not in _OF_A_LOGIN)
     return hashlib.blake2b(repr(counts).encode("utf-8", "backslashreplace"), digest_size=32).digest()
+
+
+def _kept(facts: Facts) -> Facts:
+    """Return facts as they can be read again and again.
+
+    SECURITY: an answer counts for many subjects. What can be read only once would be empty from the second on, and an
+    empty list is known: a forbid on a group in it would no longer apply.
+    """
+    memberships: Any = _read(facts.memberships)
+    if isinstance(memberships, tuple):
+        memberships = tuple(map(_kept_membership, memberships))
+    return replace(facts, roles=_read(facts.roles), groups=_read(facts.groups), memberships=memberships)
+
+
+def _kept_membership(entry: object) -> object:
+    if isinstance(entry, Membership):
+        return replace(entry, roles=_read(entry.roles), permissions=_read(entry.permissions))
+    if isinstance(entry, Mapping):
+        return {**entry, **{name: _read(entry[name]) for name in ("roles", "permissions") if name in entry}}
+    return entry
+
+
+def _read(values: Any) -> Any:  # noqa: ANN401  a source may give anything
+    """Return listed values as a tuple; what is no list as it is, to be judged where claims become a subject."""
+    return values if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable) else tuple(values)
 
 
 def failed(why: str) -> Answer:

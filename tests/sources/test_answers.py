@@ -440,6 +440,47 @@ def test_a_key_that_fails_makes_the_facts_unknown(key: Callable[..., Any], clock
     assert source.calls == []
 
 
+@pytest.mark.parametrize("once", [iter, lambda values: (value for value in values), lambda values: map(str, values)])
+def test_what_can_be_read_only_once_counts_as_long_as_the_answer(
+    answers: Answers, source: Source, once: Callable[[list[str]], Any]
+) -> None:
+    source.says = lambda _claims: sg.Facts(
+        roles=once(["admin"]),
+        groups=once(["contractors"]),
+        memberships=iter(  # type: ignore[arg-type]  # any iterable is read
+            [
+                sg.Membership(org="acme", roles=once(["viewer"]), permissions=once(["report:view"])),
+                {"org": "globex", "roles": once(["payer"])},
+            ]
+        ),
+    )
+    for _ in range(2):
+        facts = answers.get(VERA).facts
+        assert facts.memberships is not None
+        acme, globex = facts.memberships
+        read: Any = (facts.roles, facts.groups, acme.roles, acme.permissions, globex["roles"])  # type: ignore[index]  # the mapping
+        assert [list(each) for each in read] == [["admin"], ["contractors"], ["viewer"], ["report:view"], ["payer"]]
+
+
+def test_a_source_that_changes_its_list_afterwards_changes_no_answer(answers: Answers, source: Source) -> None:
+    groups = ["contractors"]
+    source.says = sg.Facts(groups=groups)  # type: ignore[arg-type]  # a list is read, too
+    answers.get(VERA)
+    groups.clear()
+    assert answers.get(VERA).facts.groups == ("contractors",)
+
+
+def test_what_fails_while_it_is_read_is_a_call_that_failed(answers: Answers, source: Source) -> None:
+    def rows() -> Any:
+        yield "viewer"
+        raise TimeoutError
+
+    source.says = lambda _claims: sg.Facts(roles=rows())
+    answer = answers.get(VERA)
+    assert answer.failure == "the identity source could not be reached"
+    assert roles(answer) is None
+
+
 def test_a_source_can_not_change_the_claims_of_who_asks(answers: Answers, source: Source) -> None:
     mine = dict(VERA)
     source.says = lambda claims: (claims.clear(), sg.Facts())[1]
