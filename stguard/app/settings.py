@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
@@ -189,18 +190,38 @@ def configure(
 def same_callable(one: object, other: object) -> bool:
     """Tell whether two callables do the same: a rerun of a script makes its functions anew.
 
-    Functions are the same by their code, other objects by equality or by type and attributes.
+    Functions are the same by their code, its place and what they were made with; methods and partials by what they are
+    made of; other objects by equality, or by type and attributes where those are all that they hold.
     """
     if one is other or one == other:
         return True
     if inspect.isfunction(one) and inspect.isfunction(other):
-        return (
-            one.__code__ == other.__code__ and one.__defaults__ == other.__defaults__ and _cells(one) == _cells(other)
-        )
+        return _made_of(one) == _made_of(other)
+    # SECURITY: what is told about these by `__dict__` is not what they call, nor with what.
+    if inspect.ismethod(one) and inspect.ismethod(other):
+        return same_callable(one.__func__, other.__func__) and _same_object(one.__self__, other.__self__)
+    if isinstance(one, partial) and isinstance(other, partial):
+        given = [(each.args, each.keywords, each.__dict__) for each in (one, other)]
+        return given[0] == given[1] and same_callable(one.func, other.func)
+    return _same_object(one, other)
+
+
+def _same_object(one: object, other: object) -> bool:
+    if one is other or one == other:
+        return True
     if type(one).__module__ != type(other).__module__ or type(one).__qualname__ != type(other).__qualname__:
         return False
     attributes = getattr(one, "__dict__", None)
+    if any(getattr(kind, "__slots__", ()) for kind in type(one).__mro__):
+        return False
     return bool(attributes) and attributes == getattr(other, "__dict__", None)
+
+
+def _made_of(function: FunctionType) -> tuple[object, ...]:
+    """Return what a function does: two of the same text, in modules whose constants differ, don't do the same."""
+    code = function.__code__
+    place = function.__module__, code.co_filename
+    return *place, code, function.__defaults__, function.__kwdefaults__, _cells(function)
 
 
 def _cells(function: FunctionType) -> list[object]:

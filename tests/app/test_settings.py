@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -107,3 +108,62 @@ def test_functions_and_objects_made_anew_by_a_rerun_are_the_same() -> None:
     assert same_callable(Source("a"), Source("a"))
     assert not same_callable(Source("a"), Source("b"))
     assert not same_callable(Source("a"), make(1))
+
+
+class Directory:
+    def __init__(self, tenant: str) -> None:
+        self.tenant = tenant
+
+    def ask(self, _claims: Any) -> sg.Facts:
+        return sg.Facts(blocked=None if self.tenant == "eu" else "gone")
+
+    ask.ttl = 30.0  # type: ignore[attr-defined]  # how a method states the limits of a source
+
+
+class Slotted:
+    __slots__ = ("__dict__", "tenant")
+
+    def __init__(self, tenant: str) -> None:
+        self.tenant, self.ttl = tenant, 30.0
+
+    def __call__(self, _claims: Any) -> sg.Facts:
+        return sg.Facts()
+
+
+def asks(_claims: Any, tenant: str) -> sg.Facts:
+    return sg.Facts(roles=(tenant,))
+
+
+def bound(tenant: str) -> Any:
+    made = functools.partial(asks, tenant=tenant)
+    made.ttl = 30.0  # type: ignore[attr-defined]  # as above
+    return made
+
+
+def by_keyword(tenant: str) -> Any:
+    def source(_claims: Any, *, tenant: str = tenant) -> sg.Facts:
+        return sg.Facts(roles=(tenant,))
+
+    return source
+
+
+def in_a_module(tenant: str) -> Any:
+    names: dict[str, Any] = {"__name__": tenant, "TENANT": tenant, "sg": sg}
+    text = "def source(claims):\n    return sg.Facts(roles=(TENANT,))\n"
+    exec(compile(text, f"{tenant}.py", "exec"), names)  # noqa: S102  two modules that differ in a constant
+    return names["source"]
+
+
+@pytest.mark.parametrize("make", [lambda tenant: Directory(tenant).ask, Slotted, bound, by_keyword, in_a_module])
+def test_two_sources_that_differ_in_what_they_are_made_with_never_stand_for_each_other(make: Any) -> None:
+    assert not same_callable(make("eu"), make("us"))
+    known = settings_module._answers([make("eu"), make("us")], known=())
+    again = settings_module._answers([eu := make("eu"), us := make("us")], known=known)
+    assert [each.source for each in again] == [eu, us]
+    assert again[0] is not again[1]
+
+
+@pytest.mark.parametrize("make", [lambda tenant: Directory(tenant).ask, bound, by_keyword, in_a_module])
+def test_the_same_source_made_anew_keeps_what_it_said(make: Any) -> None:
+    known = settings_module._answers([make("eu"), make("us")], known=())
+    assert settings_module._answers([make("eu"), make("us")], known=known) is known
