@@ -138,7 +138,7 @@ def widened(claims: object, more: object) -> object:
 
 
 def agreed(sources: Iterable[object]) -> dict[str, Any]:
-    """Join the further claims that several sources know; what they contradict each other in is left out: unknown."""
+    """Join the further claims that sources know, for `widened`; what they contradict each other in is unknown."""
     found: list[dict[str, Any]] = []
     for source in sources:
         if isinstance(source, Mapping):
@@ -150,18 +150,32 @@ def agreed(sources: Iterable[object]) -> dict[str, Any]:
     return _agreed(found)
 
 
+class _Contradiction:
+    """Stand for what sources contradict each other in, until it meets what the sign-in says."""
+
+
+_CONTRADICTION: Final = _Contradiction()
+
+
 def _filled(claims: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(claims)
     for name, value in more.items():
         mine = found.get(name)
         if mine is None:
-            found[name] = value
+            found[name] = _without_contradictions(value)
         elif isinstance(mine, list | tuple) and value is not None:
             # SECURITY: what is no list may name the group that a forbid asks for: then there is one nobody can read.
             found[name] = [*mine, *(value if isinstance(value, list | tuple) else [None])]
         elif isinstance(mine, Mapping) and isinstance(value, Mapping):
             found[name] = _filled(mine, value)
     return found
+
+
+def _without_contradictions(value: object) -> object:
+    """Return a value in which nothing is said about what sources contradict each other in."""
+    if isinstance(value, Mapping):
+        return {name: _without_contradictions(entry) for name, entry in value.items()}
+    return None if value is _CONTRADICTION else value
 
 
 def _agreed(found: list[dict[str, Any]]) -> dict[str, Any]:
@@ -178,7 +192,8 @@ def _agreed_value(values: list[Any]) -> object:
     if all(isinstance(value, Mapping) for value in values):
         return _agreed([dict(value) for value in values])
     # `True == 1`, but only one of them verifies an e-mail.
-    return values[0] if all(type(value) is type(values[0]) and value == values[0] for value in values) else None
+    same = all(type(value) is type(values[0]) and value == values[0] for value in values)
+    return values[0] if same else _CONTRADICTION
 
 
 def texts(value: object) -> frozenset[str] | None:

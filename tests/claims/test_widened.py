@@ -32,22 +32,32 @@ def test_nobody_stays_nobody() -> None:
 def test_what_two_sources_contradict_each_other_in_is_unknown_whoever_comes_first() -> None:
     one, two, three = {"department": "hr"}, {"department": "finance"}, {"department": "hr"}
     for order in ([one, two, three], [two, one, three], [one, three, two]):
-        assert agreed(order) == {"department": None}
+        assert widened(OWN, agreed(order)) == {**OWN, "department": None}
     assert agreed([one, three]) == {"department": "hr"}
+
+
+def test_what_two_sources_contradict_each_other_in_leaves_a_list_of_the_sign_in_open() -> None:
+    # One of them alone would: what is no list may name the group that a forbid asks for.
+    assert widened({**OWN, "groups": ["a"]}, {"groups": "contractors"}) == {**OWN, "groups": ["a", None]}
+    for said in ([{"groups": ["b"]}, {"groups": "contractors"}], [{"groups": "b"}, {"groups": "contractors"}]):
+        assert widened({**OWN, "groups": ["a"]}, agreed(said)) == {**OWN, "groups": ["a", None]}
+        assert widened(OWN, agreed(said)) == {**OWN, "groups": None}
+        deep = agreed([{"realm": each} for each in said])
+        assert widened({**OWN, "realm": {"groups": ["a"]}}, deep) == {**OWN, "realm": {"groups": ["a", None]}}
+        assert widened(OWN, deep) == {**OWN, "realm": {"groups": None}}
+    assert widened({**OWN, "groups": ["a"]}, agreed([{"groups": None}, {}])) == {**OWN, "groups": ["a"]}
 
 
 def test_one_source_does_not_verify_the_email_of_another() -> None:
     assert agreed([{"email": "ann@acme.com"}, {"email_verified": True}]) == {"email": "ann@acme.com"}
-    assert (
-        agreed([{"email": "a@x.io", "email_verified": True}, {"email": "b@x.io", "email_verified": True}])["email"]
-        is None
+    two: Any = widened(
+        OWN, agreed([{"email": "a@x.io", "email_verified": True}, {"email": "b@x.io", "email_verified": True}])
     )
-    assert (
-        agreed([{"email": "a@x.io", "email_verified": 1}, {"email": "a@x.io", "email_verified": True}])[
-            "email_verified"
-        ]
-        is None
+    assert two["email"] is None
+    odd: Any = widened(
+        OWN, agreed([{"email": "a@x.io", "email_verified": 1}, {"email": "a@x.io", "email_verified": True}])
     )
+    assert odd["email_verified"] is None
 
 
 POLICY = sg.Policy.from_yaml("""
