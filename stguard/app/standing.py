@@ -507,7 +507,8 @@ def _known(claims: Claims | None, settings: Settings, policy: Policy, memo: Memo
     except Exception:  # noqa: BLE001  claims of a shape nobody thought of must not open anything
         _LOG.exception("claims could not be read; they count as nobody")
         return None
-    memo.known = _Known(
+    # Not read back: another thread of the session may have put what it found under another policy there.
+    found = memo.known = _Known(
         claims,
         policy,
         answers,
@@ -518,7 +519,7 @@ def _known(claims: Claims | None, settings: Settings, policy: Policy, memo: Memo
     )
     if subject is not None:
         settings.recent.saw(subject, claims, facts)
-    return memo.known
+    return found
 
 
 def _sentence(blocked: object) -> str | None:

@@ -13,7 +13,8 @@ import pytest
 import streamlit as st
 
 import stguard as sg
-from stguard.app.standing import Memo
+from stguard.app.settings import Settings
+from stguard.app.standing import Memo, _known
 
 PAGES = """
     def home(): st.title("home content")
@@ -234,6 +235,36 @@ def test_what_the_session_remembers_can_be_pickled() -> None:
     memo = Memo()
     memo.notices.append("refused")
     assert pickle.loads(pickle.dumps(memo)).notices == []  # noqa: S301  our own
+
+
+def test_what_another_thread_found_under_another_policy_is_never_read_back() -> None:
+    text = "stguard: 1\nroles: {admin: {}}\nassign: [{role: admin, email: eve@acme.com}]\n"
+    trusting = sg.Policy.from_yaml(f"{text}identity: {{trust_email: true}}\n")
+    strict = sg.Policy.from_yaml(text)
+    claims = {"iss": "https://idp.example", "sub": "eve", "email": "eve@acme.com"}
+
+    class Overtaken(Memo):
+        """What is put here is gone at once: the other thread was the last to write."""
+
+        @property
+        def known(self) -> Any:
+            return self.before
+
+        @known.setter
+        def known(self, _found: Any) -> None:
+            self.before = getattr(self, "before", None)
+
+    memo = Overtaken()
+    settings = Settings(choice=None, on_bad_edit="keep", store=strict)
+    memo.before = before = _known(claims, settings, trusting, Memo())
+    assert before is not None
+    assert before.subject is not None
+    assert before.subject.email == "eve@acme.com"
+    found = _known(claims, settings, strict, memo)
+    assert found is not None
+    assert found.policy is strict
+    assert found.subject is not None
+    assert found.subject.email is None
 
 
 def test_tokens_reach_only_the_identity_source_that_needs_them(desk: Any, claims: Any, calls: Any) -> None:
