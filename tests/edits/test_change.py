@@ -378,13 +378,15 @@ def tiny(tmp_path: Path) -> Iterator[Path]:
     """Yield a file system of 64 KiB."""
     place = tmp_path / "tiny"
     place.mkdir()
+    as_root = [] if running_as_root else ["sudo", "-n"]
+    options = f"size=64k,uid={os.geteuid()},gid={os.getegid()}"
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True, check=False
+        [*as_root, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("a small file system can't be mounted here")
     yield place
-    subprocess.run(["umount", str(place)], check=True)
+    subprocess.run([*as_root, "umount", str(place)], check=True)
 
 
 def test_a_full_disk_loses_nothing_and_says_so(tiny: Path) -> None:
