@@ -60,3 +60,18 @@ def test_each_server_in_the_documentation_makes_an_app(text: str, tmp_path: Path
     code = "import server; print(type(server.app).__name__)"
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.stdout == "App\n", ran.stderr
+
+
+@pytest.mark.parametrize("text", blocks("docs/identity.md", "python"))
+def test_each_identity_source_in_the_documentation_can_be_configured(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PROPELAUTH_API_KEY", "LDAP_PASSWORD", "COOKIE_KEY"):
+        monkeypatch.setenv(name, "a-secret-that-is-long-enough-and-random")
+    (tmp_path / "views").mkdir()
+    (tmp_path / "views" / "home.py").write_text("", encoding="utf-8")
+    (tmp_path / "policy.yaml").write_text("stguard: 1\npages: {home: signed_in}\n", encoding="utf-8")
+    start = "import os\nimport streamlit as st\nimport stguard as sg\n"
+    (tmp_path / "app.py").write_text(start + text, encoding="utf-8")
+    ran = AppTest.from_file(str(tmp_path / "app.py"), default_timeout=30).run()
+    assert not ran.exception
