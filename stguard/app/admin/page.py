@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from stguard.app import screens
-from stguard.app.admin import access, guarding, people, refusals
+from stguard.app.admin import access, changes, editor, grants, guarding, history, people, refusals
 from stguard.app.guard import requires
 from stguard.app.private import StreamlitPage
 from stguard.app.standing import Standing, standing, standing_or_none
@@ -28,6 +28,8 @@ _NOT_EVERYWHERE: Final = (
 _TABS: Final[dict[str, tuple[str, Callable[[Standing], None]]]] = {
     "people": (":material/group: People", people.draw),
     "access": (":material/grid_on: Access", access.draw),
+    "policy": (":material/description: Policy", editor.draw),
+    "history": (":material/history: History", history.draw),
     "refusals": (":material/block: Refusals", refusals.draw),
 }
 
@@ -80,7 +82,21 @@ def _draw(title: str) -> None:
         key=TAB,
         label_visibility="collapsed",
     )
-    _TABS[chosen if chosen in _TABS else "people"][1](asked)
+    _keep()
+    tab = chosen if chosen in _TABS else "people"
+    if changes.pending(tab) is None:
+        changes.draw_said()
+    _TABS[tab][1](asked)
+
+
+def _keep() -> None:
+    """Keep what was chosen and typed in the tabs that aren't drawn now.
+
+    STREAMLIT 1.67: the value of a widget that isn't drawn in a run is forgotten, unless it is set anew.
+    """
+    for key in (*people.KEPT, *grants.KEPT):
+        if key in st.session_state:
+            st.session_state[key] = st.session_state[key]
 
 
 def _state_of_policy(asked: Standing) -> None:

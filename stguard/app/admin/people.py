@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from stguard import engine
-from stguard.app.admin import directory, tables, words
+from stguard.app.admin import changes, directory, grants, guarding, tables, words
 from stguard.app.screens import one_line, plain
-from stguard.model import PAGE_ACTION
+from stguard.model import PAGE_ACTION, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +30,9 @@ ACTION: Final = "stguard_admin_action"
 ORG: Final = "stguard_admin_org"
 """Key of the choice of the org that is asked in."""
 
+KEPT: Final = (PERSON, ACTION, ORG)
+"""Keys whose values stay while another tab is looked at."""
+
 LISTED: Final = 200
 """Most people in the list; the search finds the others too."""
 
@@ -41,6 +44,10 @@ YES: Final = "✓"
 
 def draw(asked: Standing) -> None:
     """Draw the tab."""
+    waiting = changes.pending(grants.TAB)
+    if waiting is not None and guarding.may_edit(asked):
+        changes.draw(asked, waiting)
+        return
     known = directory.people(asked.policy, asked.settings.recent)
     chosen = st.selectbox(
         "Person",
@@ -91,7 +98,9 @@ def _person(asked: Standing, person: Person) -> None:
     for line in _not_known(person, subject):
         st.caption(plain(line))
     _roles(policy, person)
-    _why(policy, subject, person)
+    if guarding.may_edit(asked) and changes.path_of(asked) is not None:
+        grants.draw(asked, person)
+    _why(asked, subject, person)
     _abilities(policy, subject)
 
 
@@ -190,7 +199,8 @@ def orgs_to_ask(policy: Policy, subject: Subject | None) -> list[str]:
     return list(dict.fromkeys([*(each.org for each in policy.memberships(subject)), *policy.orgs]))
 
 
-def _why(policy: Policy, subject: Subject, person: Person) -> None:
+def _why(asked: Standing, subject: Subject, person: Person) -> None:
+    policy = asked.policy
     st.markdown("**Why, or why not?**")
     actions = actions_of(policy)
     left, right = st.columns(2) if policy.multi_tenant else (st.container(), None)
@@ -210,7 +220,27 @@ def _why(policy: Policy, subject: Subject, person: Person) -> None:
         )
         org = org if org in orgs else None
     if action in actions:
-        answer(policy, person, policy.decide(subject, action, org=org))
+        decision = policy.decide(subject, action, org=org)
+        answer(policy, person, decision)
+        if a_role_may_help(asked, decision):
+            st.button(
+                "Give a role that allows it",
+                key="stguard_admin_prefill",
+                on_click=grants.prefill,
+                args=(policy, action),
+                kwargs={"org": org},
+                icon=":material/add:",
+            )
+
+
+def a_role_may_help(asked: Standing, decision: Decision) -> bool:
+    """Tell whether to offer giving a role: it was refused, a role could turn it, and who asks may give one."""
+    return (
+        not decision.allowed
+        and decision.reason not in (Reason.FORBIDDEN, Reason.SEPARATED, Reason.NO_RULE)
+        and guarding.may_edit(asked)
+        and changes.path_of(asked) is not None
+    )
 
 
 def answer(policy: Policy, person: Person, decision: Decision) -> None:
@@ -223,13 +253,13 @@ def answer(policy: Policy, person: Person, decision: Decision) -> None:
         st.success(text + words.why(decision), icon=":material/check_circle:")
     else:
         st.warning(text + words.why(decision), icon=":material/block:")
-    changes(decision.missing)
+    ways(decision.missing)
     if decision.trace:
         with st.expander("Step by step"):
             st.markdown("\n".join(f"- {_unquoted(line)}" for line in decision.trace))
 
 
-def changes(missing: Sequence[str]) -> None:
+def ways(missing: Sequence[str]) -> None:
     """Draw what would turn a refusal."""
     if missing:
         lead = "Any one of these would change it:" if len(missing) > 1 else "This would change it:"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
-from stguard.app.admin import directory, people, words
+from stguard.app.admin import directory, grants, people, words
 from stguard.app.screens import plain
 from stguard.errors import ConfigurationError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stguard.app.admin.directory import Person
     from stguard.app.recent import Refusal
     from stguard.app.standing import Standing
+    from stguard.policy import Policy
 
 SHOWN: Final = 30
 """Most refusals drawn at once, the latest first."""
@@ -65,6 +66,14 @@ def _explain(asked: Standing, each: Refusal, person: Person | None, *, number: i
                 st.success("They may by now.", icon=":material/check_circle:")
             else:
                 people.answer(asked.policy, person, decision)
+            if people.a_role_may_help(asked, decision):
+                st.button(
+                    "Grant this…",
+                    key=f"stguard_admin_grant_{number}",
+                    on_click=_grant,
+                    args=(asked.policy, person.key, each.action, each.org),
+                    icon=":material/add:",
+                )
             st.button(
                 "Open this person",
                 key=f"stguard_admin_refusal_{number}",
@@ -74,7 +83,13 @@ def _explain(asked: Standing, each: Refusal, person: Person | None, *, number: i
             )
             return
     st.write(words.reason_shown(each.reason))
-    people.changes(each.missing)
+    people.ways(each.missing)
+
+
+def _grant(policy: Policy, person: str, action: str, org: str | None) -> None:
+    """Lead to the person, with a role that allows it filled in. Nothing is changed by it."""
+    _open(person, action, org)
+    grants.prefill(policy, action, org=org)
 
 
 def _open(person: str, action: str, org: str | None) -> None:

@@ -120,6 +120,14 @@ def moment_shown(at: float | None) -> str:
     return moment.strftime("%Y-%m-%d" if moment.hour == moment.minute == 0 else "%Y-%m-%d %H:%M UTC")
 
 
+def minute_shown(at: float) -> str:
+    """Return a moment to the minute, in UTC."""
+    try:
+        return datetime.fromtimestamp(at, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (OverflowError, ValueError, OSError):
+        return "?"
+
+
 def ago(at: float, *, now: float) -> str:
     """Return how long ago something was."""
     seconds = max(0, int(now - at))

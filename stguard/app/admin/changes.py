@@ -1,0 +1,388 @@
+"""One change at a time: worked out, shown in plain words, and saved only as it was shown.
+
+A proposal holds what was previewed and the files it was previewed on. It lives in the session on the server, so a
+browser can't send another one; saving asks anew whether who saves may, and whether the files are still the same.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import streamlit as st
+
+from stguard import edits
+from stguard.analysis.circumstances import Side, cases
+from stguard.analysis.diagram import NEVER
+from stguard.app.admin import directory, words
+from stguard.app.admin.guarding import EDIT, VIEW, editing, insist
+from stguard.app.screens import one_line, plain
+from stguard.errors import Severity
+from stguard.store import PolicyStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from stguard.analysis import Change
+    from stguard.app.standing import Standing
+    from stguard.edits import Edit, Outcome
+    from stguard.errors import Problem
+    from stguard.model import Subject
+    from stguard.policy import Policy
+
+CONFIRMATION: Final = "lock everyone out"
+"""What must be typed before a change is saved after which nobody, or not who saves, may edit the policy."""
+
+REASON_LENGTH: Final = 200
+"""Longest reason kept in the history, in characters."""
+
+GROUPS: Final = 40
+"""Most people and groups whose gains or losses are listed one by one."""
+
+_PROPOSAL: Final = "stguard_admin_proposal"
+_SAID: Final = "stguard_admin_said"
+_CONFIRM: Final = "stguard_admin_confirm"
+_REASON: Final = "stguard_admin_reason"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Proposal:
+    """Hold a change that was previewed and not saved yet.
+
+    Attributes:
+        tab: the tab it was made in.
+        title: what it does, in a sentence without Markdown.
+        edit: the change itself.
+        outcome: what it would do, on the files it names.
+        lockout: a sentence when it takes editing away from everybody or from who made it; None when not.
+        text: the text of the editor it was made of; None for other changes.
+        clears: keys of what was filled in to make it, to be emptied once it is saved.
+    """
+
+    tab: str
+    title: str
+    edit: str | Mapping[str, str | None] | Edit
+    outcome: Outcome
+    lockout: str | None
+    text: str | None = None
+    clears: tuple[str, ...] = ()
+
+
+def path_of(asked: Standing) -> Path | None:
+    """Return where the policy lies; None for one that code has built, which can't be edited."""
+    store = asked.settings.store
+    return store.path if isinstance(store, PolicyStore) else None
+
+
+# --- proposing -------------------------------------------------------------------------------------------------------
+
+
+def propose(
+    tab: str,
+    title: str,
+    edit: str | Mapping[str, str | None] | Edit,
+    *,
+    expected: str | None = None,
+    text: str | None = None,
+    clears: tuple[str, ...] = (),
+) -> None:
+    """Work out what a change would do and keep it for `draw`; what is wrong with it is told instead.
+
+    Args:
+        tab: the tab that shows it.
+        title: what it does, in a sentence without Markdown.
+        edit: the change.
+        expected: digest of the files it was made on; None for the files as they are.
+        text: the text of the editor it was made of; None for other changes.
+        clears: as in `Proposal`.
+
+    Raises:
+        AccessDenied: who asks may not edit.
+    """
+    asked = insist(EDIT)
+    st.session_state.pop(_PROPOSAL, None)
+    path = path_of(asked)
+    if path is None:
+        say("The policy of this app is built by its code and can't be changed here.")
+        return
+    try:
+        outcome = edits.preview(path, edit, expected=expected, editor=asked.subject, in_force=asked.policy)
+        lockout = _lockout(asked, path, outcome)
+    except edits.ChangedMeanwhileError:
+        say("Somebody else has changed the policy since you opened it. Nothing was saved, and your text is still here.")
+    except (edits.EditError, edits.FileError) as error:
+        say(told(error))
+    else:
+        st.session_state.pop(_CONFIRM, None)
+        st.session_state[_PROPOSAL] = Proposal(
+            tab=tab, title=title, edit=edit, outcome=outcome, lockout=lockout, text=text, clears=clears
+        )
+
+
+def say(text: str, *, good: bool = False) -> None:
+    """Keep a sentence, without Markdown, for the top of the page as it is drawn next."""
+    st.session_state[_SAID] = (good, text)
+
+
+def draw_said() -> None:
+    """Draw what a callback had to say, once."""
+    said = st.session_state.pop(_SAID, None)
+    if said is not None:
+        good, text = said
+        st.toast(plain(text), icon=":material/check_circle:" if good else ":material/error:")  # wherever they look
+        (st.success if good else st.error)(plain(text), icon=":material/check_circle:" if good else ":material/error:")
+
+
+def told(error: Exception) -> str:
+    """Return an error of ours as a sentence for people, without Markdown."""
+    text = str(error).replace("`", "")
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def pending(tab: str) -> Proposal | None:
+    """Return the change of a tab that waits to be saved; None when there is none."""
+    proposal = st.session_state.get(_PROPOSAL)
+    return proposal if isinstance(proposal, Proposal) and proposal.tab == tab else None
+
+
+def drop() -> None:
+    """Forget the change that waits. Nothing is written by it."""
+    st.session_state.pop(_PROPOSAL, None)
+
+
+# --- the lock-out ----------------------------------------------------------------------------------------------------
+
+
+def _lockout(asked: Standing, path: Path, outcome: Outcome) -> str | None:
+    """Return a sentence when a change takes this page's editing away from everybody, or from who makes it.
+
+    Raises:
+        EditError: the text can't be a file.
+        FileError: a file can't be read, or has changed meanwhile.
+    """
+    after = _after(path, outcome)
+    if after is None:
+        return None
+    if not _anybody(after) and _anybody(asked.policy):
+        return (
+            "After this change nobody could edit the policy any more, not even you. Only somebody with access to the "
+            "server could undo it."
+        )
+    if asked.subject is not None and not _edits(after, asked.subject):
+        return "After this change you could not edit the policy any more. Somebody else would have to undo it."
+    return None
+
+
+def _after(path: Path, outcome: Outcome) -> Policy | None:
+    """Return the policy after a change; None when it has errors or nothing changes."""
+    if not outcome.ok or not outcome.files:
+        return None
+    snapshot = edits.Snapshot.take(path)
+    if snapshot.digest != outcome.before:
+        raise edits.ChangedMeanwhileError("the policy was changed meanwhile; look at it as it is now and try again")
+    contents = dict(snapshot.contents)
+    for name, text in outcome.files.items():
+        if text is None:
+            contents.pop(name, None)
+        else:
+            contents[name] = text.encode("utf-8", "surrogateescape")
+    return edits.Snapshot(path, dict(sorted(contents.items()))).policy(now=time.time())
+
+
+def _anybody(policy: Policy) -> bool:
+    """Tell whether anybody at all may edit the policy on this page: without an org, now."""
+    side = Side(policy, by_our_names=True)
+    return any(
+        case.people.diagrams.both(case.allowed[0], case.people.possible) != NEVER
+        for case in cases((side,), EDIT.names[0], None, at=time.time())
+    )
+
+
+def _edits(policy: Policy, editor: Subject) -> bool:
+    """Tell whether who edits could do so under another policy."""
+    subject = policy.subject(
+        editor.claims,
+        roles=editor.roles,
+        groups=editor.groups,
+        memberships=tuple(editor.memberships.values()),
+        unknown={key: why for key, why in editor.unknown.items() if key in ("roles", "groups", "memberships")},
+    )
+    return all(policy.holds(subject, rule, org=None) for rule in (VIEW, EDIT))
+
+
+# --- saving ----------------------------------------------------------------------------------------------------------
+
+
+@editing
+def save(typed: str | None = None) -> None:
+    """Save the change that waits, exactly as it was shown.
+
+    Args:
+        typed: key of the widget whose text it was made of; None for other changes.
+    """
+    proposal, asked = st.session_state.get(_PROPOSAL), insist(EDIT)
+    path = path_of(asked)
+    if not isinstance(proposal, Proposal) or path is None:
+        return
+    if proposal.text is not None and (typed is None or st.session_state.get(typed, proposal.text) != proposal.text):
+        drop()
+        say("The text has changed since you looked at what it does. Nothing was saved; look once more.")
+        return
+    confirmed = str(st.session_state.get(_CONFIRM, "")).strip().casefold() == CONFIRMATION
+    if proposal.lockout is not None and not confirmed:
+        say(f"Nothing was saved. To save it all the same, type: {CONFIRMATION}")
+        return
+    reason = one_line(str(st.session_state.get(_REASON, "")))[:REASON_LENGTH] or None
+    try:
+        outcome = edits.change(
+            path,
+            proposal.edit,
+            author=author(asked),
+            reason=reason,
+            expected=proposal.outcome.before,
+            editor=asked.subject,
+            in_force=asked.policy,
+            confirmed=confirmed,
+            trail=asked.settings.trail,
+        )
+    except edits.ChangedMeanwhileError:
+        drop()
+        if proposal.text is None:
+            propose(proposal.tab, proposal.title, proposal.edit, clears=proposal.clears)
+        say(
+            "Somebody else has changed the policy meanwhile. Nothing was saved yet. "
+            + ("Below is what your change does now." if proposal.text is None else "Your text is still here.")
+        )
+    except (edits.EditError, edits.FileError) as error:
+        say(f"Nothing was saved. {told(error)}")
+    else:
+        st.session_state[_PROPOSAL] = replace(proposal, outcome=outcome)
+        if not outcome.ok:
+            say("Nothing was saved: the policy would have errors.")
+            return
+        drop()
+        for key in (_REASON, *proposal.clears):
+            st.session_state.pop(key, None)
+        say("Saved. It is in force from now on." if outcome.written else "Nothing to save: it is like that already.",
+            good=True)  # fmt: skip
+
+
+def author(asked: Standing) -> str:
+    """Return who edits, for the history: an id, and whoever acts as them."""
+    who = asked.subject
+    name = (who.id or who.email or "somebody without an id") if who is not None else "nobody"
+    return f"{name} (as whom {who.impersonator} acts)" if who is not None and who.impersonator is not None else name
+
+
+# --- showing ---------------------------------------------------------------------------------------------------------
+
+
+def draw(asked: Standing, proposal: Proposal, *, typed: str | None = None) -> None:
+    """Draw what a change would do, and the buttons that save it or forget it.
+
+    Args:
+        asked: who asks.
+        proposal: the change.
+        typed: key of the widget whose text it was made of; None for other changes.
+    """
+    outcome = proposal.outcome
+    with st.container(border=True):
+        st.markdown(f"**{plain(proposal.title)}**")
+        if not outcome.ok:
+            errors = [each for each in outcome.problems if each.severity is Severity.ERROR]
+            guarded = all(each.code == "failing-test" for each in errors)
+            st.error(
+                "This can't be saved: a test in the policy says that it must not be so. If it is meant, change the "
+                "test first, in the tab Policy."
+                if guarded
+                else "This can't be saved: the policy would have errors.",
+                icon=":material/error:",
+            )
+            problems(errors)
+            st.button("Back", key="stguard_admin_drop", on_click=drop, icon=":material/arrow_back:")
+            return
+        if not outcome.files:
+            st.info("This changes nothing: it is like that already.")
+            st.button("Back", key="stguard_admin_drop", on_click=drop, icon=":material/arrow_back:")
+            return
+        effects(asked, outcome.gains, outcome.losses, outcome.other)
+        if proposal.lockout is not None:
+            st.error(proposal.lockout, icon=":material/warning:")
+            st.text_input(f"To save it all the same, type: {CONFIRMATION}", key=_CONFIRM)
+        st.text_input(
+            "Why? (kept in the history)", key=_REASON, max_chars=REASON_LENGTH, placeholder="A ticket, a request"
+        )
+        draw_said()
+        with st.container(horizontal=True):
+            st.button(
+                "Save", key="stguard_admin_save", type="primary", on_click=save, args=(typed,), icon=":material/save:"
+            )
+            st.button("Cancel", key="stguard_admin_drop", on_click=drop)
+
+
+def effects(asked: Standing, gains: Sequence[Change], losses: Sequence[Change], other: Sequence[str]) -> None:
+    """Draw who gains and who loses what."""
+    known = directory.people(asked.policy, asked.settings.recent)
+    names = {key: person.label for key, person in known.items()}
+    if not gains and not losses and not other:
+        st.markdown("Nobody gains or loses anything by it.")
+    for changes, title, color, icon in (
+        (gains, "More than before", "green", ":material/add_circle:"),
+        (losses, "Less than before", "red", ":material/remove_circle:"),
+    ):
+        if changes:
+            st.markdown(f":{color}[{icon} **{title}**]")
+            lines = grouped(asked.policy, changes, names)
+            st.markdown("\n".join(f"- {line}" for line in lines[:GROUPS]))
+            if len(lines) > GROUPS:
+                st.caption(f"And {len(lines) - GROUPS} more.")
+    if other:
+        st.markdown("\n".join([":material/info: **Also**", "", *(f"- {_sentence(line)}" for line in other)]))
+
+
+def grouped(policy: Policy, changes: Sequence[Change], names: Mapping[str, str]) -> list[str]:
+    """Return a line of Markdown for each person or group and each org: what they can open and may do."""
+    found: dict[tuple[str, str | None], list[str]] = {}
+    why: dict[tuple[str, str | None], dict[str, None]] = {}
+    for each in changes:
+        line = (each.who, each.org)
+        found.setdefault(line, []).append(words.action_shown(each.action))
+        why.setdefault(line, {})[each.because] = None
+    lines = []
+    for (who, org), actions in found.items():
+        where = (
+            f" in {plain(words.org_shown(policy, org))}"
+            if org is not None
+            else (" outside any organization" if policy.multi_tenant and who not in ("anonymous", "signed_in") else "")
+        )
+        because = "; ".join(list(why[who, org])[:3])
+        shown = plain(names.get(who) or words.key_shown(who))
+        lines.append(f"**{shown}**{where}: {plain(', '.join(actions))}  \n:gray[{_sentence(because)}]")
+    return lines
+
+
+def problems(found: Sequence[Problem], *, text: str | None = None, file: str | None = None) -> None:
+    """Draw what is wrong, at its lines.
+
+    Args:
+        found: the problems.
+        text: the text of which lines are shown; None for none.
+        file: the file the text is of; problems of others are shown with their file's name.
+    """
+    lines = text.splitlines() if text is not None else []
+    for each in found[:GROUPS]:
+        icon = ":red[:material/error:]" if each.severity is Severity.ERROR else ":orange[:material/warning:]"
+        here = file is None or each.file == file
+        place = f"Line {each.line}" if here else f"{plain(each.file.rpartition('/')[2])}, line {each.line}"
+        st.markdown(f"{icon} **{place}:** {_sentence(each.message)}")
+        if here and 0 < each.line <= len(lines) and lines[each.line - 1].strip():
+            st.code(lines[each.line - 1].strip()[:200], language="yaml")
+    if len(found) > GROUPS:
+        st.caption(f"And {len(found) - GROUPS} more.")
+
+
+def _sentence(text: str) -> str:
+    text = text.replace("`", "")
+    return plain(f"{text[:1].upper()}{text[1:]}")

@@ -1,0 +1,382 @@
+"""The admin page changes the policy: only what was shown, only by who may, never over somebody else's head."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stguard import edits
+from stguard.policy import Policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+POLICY = """stguard: 1   # kept
+permissions: {report: [view, export]}
+roles:
+  viewer: {allow: "report:view"}
+  exporter: {inherits: viewer, allow: "report:export"}
+  keeper: {allow: "policy:*"}
+  auditor: {allow: "policy:view"}
+assign:
+  - {role: keeper, email: ada@acme.com}
+  - {role: keeper, email: kim@acme.com}
+  - {role: auditor, email: otto@acme.com}
+  - {role: viewer, email: vera@acme.com}
+pages:
+  home: signed_in
+  reports: {permission: "report:view"}
+"""
+
+MAIN = """
+def home():
+    st.title("home content")
+def reports():
+    st.title("reports content")
+sg.navigation([st.Page(home, default=True), st.Page(reports), sg.admin_page()]).run()
+"""
+
+
+@pytest.fixture
+def admin(desk: Any, visit: Any) -> Any:
+    visit("admin")
+    return desk.policy(POLICY).main(MAIN)
+
+
+def open_tab(at: Any, name: str) -> Any:
+    at.session_state["stguard_admin_tab"] = name
+    return at.run()
+
+
+def file(admin: Any) -> Path:
+    path: Path = admin.folder / "policy.yaml"
+    return path
+
+
+def told(at: Any) -> str:
+    return "\n".join(str(each.value) for kind in ("error", "success", "warning", "info") for each in getattr(at, kind))
+
+
+def editor(at: Any) -> Any:
+    return next(each for each in at.text_area if each.key.startswith("stguard_admin_text"))
+
+
+def begin_grant(at: Any, person: str, role: str, reason: str = "") -> Any:
+    at.session_state["stguard_admin_person"] = person
+    at.run()
+    at.selectbox(key="stguard_admin_grant_role").set_value(role)
+    at.text_input(key="stguard_admin_grant_reason").set_value(reason)
+    return at
+
+
+def press(at: Any, label: str) -> Any:
+    button = next(each for each in at.button if each.label == label)
+    at = button.click().run()
+    assert not at.exception, at.exception
+    return at
+
+
+ODD_NAME = "stguard: 1\nroles: {'😀: \"': {}}"
+"""A policy that is right, though nobody would write it."""
+
+PREVIEW = "Show what this changes"
+
+# --- grants ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_role_is_given_until_a_day_after_a_look_at_what_it_changes(admin: Any, shown: Any) -> None:
+    at = begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter", 'TICKET-1: it\'s "for" #us 🙂')
+    last = datetime.now(tz=UTC).date() + timedelta(days=3)
+    at.date_input(key="stguard_admin_grant_until").set_value(last)
+    at = press(at, PREVIEW)
+    assert file(admin).read_text() == POLICY, "a look writes nothing"
+    assert "report\\:export" in shown(at)
+    at.text_input(key="stguard_admin_reason").set_value("asked by mail")
+    at = press(at, "Save")
+    assert "Saved" in told(at)
+    given = next(each for each in Policy.load(file(admin)).parts.assignments if each.role == "exporter")
+    assert given.reason == 'TICKET-1: it\'s "for" #us 🙂'
+    assert given.until == datetime.combine(last + timedelta(days=1), time(), tzinfo=UTC).timestamp()
+    assert file(admin).read_text().startswith("stguard: 1   # kept\n")
+    (_, version) = edits.History(file(admin)).versions()
+    assert version.author == "https://idp.example|ada"
+    assert version.reason == "asked by mail"
+
+
+def test_another_sign_in_has_what_was_given_at_the_next_click(admin: Any, menu: Any) -> None:
+    nina = admin.run("nina")
+    assert "reports" not in menu()
+    admin_tab = begin_grant(admin.run("ada"), "email:nina@acme.com", "viewer")
+    press(press(admin_tab, PREVIEW), "Save")
+    nina.run()
+    assert "reports" in menu()
+
+
+def test_a_role_is_taken_away(admin: Any) -> None:
+    at = admin.run("ada")
+    at.session_state["stguard_admin_person"] = "email:vera@acme.com"
+    at.run()
+    at.selectbox(key="stguard_admin_revoke").select_index(0)
+    at = [each for each in at.button if each.label == PREVIEW][1].click().run()
+    at = press(at, "Save")
+    assert "vera@acme.com" not in file(admin).read_text()
+
+
+def test_cancel_writes_nothing_and_keeps_what_was_filled_in(admin: Any) -> None:
+    at = press(begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter", "why not"), PREVIEW)
+    at = press(at, "Cancel")
+    assert file(admin).read_text() == POLICY
+    assert at.text_input(key="stguard_admin_grant_reason").value == "why not"
+
+
+def test_a_grant_is_looked_at_again_when_somebody_else_was_faster(admin: Any) -> None:
+    at = press(begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter"), PREVIEW)
+    admin.policy(POLICY.replace("pages:", "# theirs\npages:"))
+    at = press(at, "Save")
+    assert "Somebody else has changed the policy meanwhile" in told(at)
+    assert "exporter, email" not in file(admin).read_text()
+    at = press(at, "Save")
+    assert "# theirs" in file(admin).read_text()
+    assert "{role: exporter, email: vera@acme.com}" in file(admin).read_text()
+
+
+def test_a_test_of_the_policy_stands_against_a_grant(admin: Any) -> None:
+    text = POLICY + 'tests: [{as: {email: vera@acme.com, email_verified: true}, cannot: "report:export"}]\n'
+    admin.policy(text)
+    at = press(begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter"), PREVIEW)
+    assert "a test in the policy says that it must not be so" in told(at)
+    assert not [each for each in at.button if each.label == "Save"]
+
+
+def test_the_grant_that_a_refusal_leads_to_is_filled_in(admin: Any, visit: Any) -> None:
+    visit("reports")
+    admin.run("nina")
+    visit("admin")
+    at = open_tab(admin.run("ada"), "refusals")
+    at.button(key="stguard_admin_grant_0").click().run()
+    assert at.selectbox(key="stguard_admin_person").value == "email:nina@acme.com"
+    assert at.selectbox(key="stguard_admin_grant_role").value == "viewer"
+
+
+# --- who may ---------------------------------------------------------------------------------------------------------
+
+
+def test_who_may_only_see_has_nothing_to_change_with(admin: Any) -> None:
+    at = admin.run("otto")
+    at.session_state["stguard_admin_person"] = "email:vera@acme.com"
+    at.run()
+    assert PREVIEW not in [each.label for each in at.button]
+    at = open_tab(at, "policy")
+    assert not at.text_area
+    assert "keeper" in at.code[0].value
+
+
+@pytest.mark.parametrize("button", [PREVIEW, "Save"])
+def test_who_lost_the_right_meanwhile_is_refused_at_the_click(admin: Any, button: str) -> None:
+    at = begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter")
+    if button == "Save":
+        at = press(at, PREVIEW)
+    without = POLICY.replace("{role: keeper, email: ada@acme.com}", "{role: auditor, email: ada@acme.com}")
+    admin.policy(without)
+    at = press(at, button)
+    assert file(admin).read_text() == without
+    assert "You don't have access to this." in told(at)
+
+
+def test_saving_what_nobody_previewed_does_nothing(admin: Any) -> None:
+    at = press(begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter"), PREVIEW)
+    del at.session_state["stguard_admin_proposal"]
+    press(at, "Save")
+    assert file(admin).read_text() == POLICY
+
+
+# --- the editor ------------------------------------------------------------------------------------------------------
+
+
+def test_a_text_is_saved_after_a_look_at_who_gains_and_loses(admin: Any, shown: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    text = POLICY.replace("viewer, email: vera@acme.com", "exporter, email: vera@acme.com")
+    editor(at).set_value(text).run()
+    at = press(at, PREVIEW)
+    assert "More than before" in shown(at)
+    at = press(at, "Save")
+    assert "Saved" in told(at)
+    assert file(admin).read_text() == text
+    assert editor(at).value == text
+
+
+def test_problems_are_told_at_their_lines_and_keep_it_from_being_saved(admin: Any, shown: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    editor(at).set_value(POLICY.replace("role: viewer,", "role: viwer,")).run()
+    assert "**Line 12:** Unknown role viwer" in shown(at)
+    assert "viwer" in at.code[0].value
+    assert at.button(key="stguard_admin_preview").disabled
+
+
+def test_a_text_that_changed_after_the_look_is_not_saved(admin: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    editor(at).set_value(POLICY + "# one\n").run()
+    at = press(at, PREVIEW)
+    editor(at).set_value(POLICY.replace("report:view", "report:*"))
+    at = press(at, "Save")
+    assert "The text has changed since you looked" in told(at)
+    assert file(admin).read_text() == POLICY
+    assert "report:*" in editor(at).value
+
+
+def test_a_text_is_neither_lost_nor_saved_over_what_somebody_else_wrote(admin: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    mine, theirs = POLICY + "# mine\n", POLICY + "# theirs\n"
+    editor(at).set_value(mine).run()
+    at = press(at, PREVIEW)
+    admin.policy(theirs)
+    at = press(at, "Save")
+    assert file(admin).read_text() == theirs
+    assert "Somebody else has changed the policy" in told(at)
+    assert editor(at).value == mine
+    assert "+# theirs" in at.code[0].value
+    at = press(press(press(at, "Go on with my text"), PREVIEW), "Save")
+    assert file(admin).read_text() == mine
+
+
+def test_a_text_stays_while_another_tab_is_looked_at(admin: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    editor(at).set_value(POLICY + "# mine\n").run()
+    at = open_tab(open_tab(at, "people"), "policy")
+    assert editor(at).value == POLICY + "# mine\n"
+    at = press(at, "Throw my changes away")
+    assert editor(at).value == POLICY
+
+
+def test_an_untouched_text_follows_the_file(admin: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    admin.policy(POLICY + "# theirs\n")
+    at.run()
+    assert editor(at).value == POLICY + "# theirs\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x" * 5_100_000, "{" * 500, "a: &a [*a]", "\ufeff\u202e\x00", ODD_NAME, "- \ttab"],
+    ids=["empty", "5 MB", "deep", "alias", "odd", "emoji", "tab"],
+)
+def test_whatever_is_pasted_is_answered_with_words_and_kept(admin: Any, text: str) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    editor(at).set_value(text).run()
+    assert not at.exception
+    assert editor(at).value == text
+    assert at.button(key="stguard_admin_preview").disabled is (text != ODD_NAME)
+    assert file(admin).read_text() == POLICY
+
+
+def test_a_policy_that_is_gone_is_put_back_from_the_text(admin: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    editor(at).set_value(POLICY + "# mine\n").run()
+    file(admin).unlink()
+    at.run()
+    assert "The policy file is gone" in told(at)
+    assert editor(at).value == POLICY + "# mine\n"
+    at = press(press(press(at, "Go on with my text"), PREVIEW), "Save")
+    assert file(admin).read_text() == POLICY + "# mine\n"
+
+
+def test_a_file_that_is_no_text_is_not_edited(admin: Any) -> None:
+    at = admin.run("ada")
+    file(admin).write_bytes(POLICY.encode() + b"# \xff\n")
+    at = open_tab(at, "policy")
+    assert "not written as UTF-8 text" in told(at)
+    assert not at.text_area
+
+
+def test_a_folder_of_files_is_edited_file_by_file(admin: Any) -> None:
+    head, _, pages = POLICY.partition("pages:")
+    file(admin).unlink()
+    admin.write("policies/a.yaml", head)
+    (admin.folder / "policies" / "b.yaml").write_bytes(("pages:" + pages).replace("\n", "\r\n").encode())
+    at = open_tab(admin.run("ada"), "policy")
+    at.selectbox(key="stguard_admin_file").set_value("b.yaml").run()
+    editor(at).set_value(editor(at).value + "  more: public\n").run()
+    press(press(at, PREVIEW), "Save")
+    assert (admin.folder / "policies" / "b.yaml").read_bytes().endswith(b"  more: public\r\n")
+    assert (admin.folder / "policies" / "a.yaml").read_text() == head
+
+
+# --- the lock-out ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (POLICY.replace("policy:*", "policy:view"), "nobody could edit the policy any more"),
+        (POLICY.replace("keeper, email: ada", "auditor, email: ada"), "you could not edit the policy any more"),
+        (POLICY + 'forbid: [{permission: "policy:edit", everyone: signed_in}]\n', "nobody could edit"),
+    ],
+    ids=["nobody", "me", "forbid"],
+)
+def test_locking_everyone_out_takes_words(admin: Any, text: str, sentence: str) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    editor(at).set_value(text).run()
+    at = press(at, PREVIEW)
+    assert sentence in told(at)
+    at = press(at, "Save")
+    assert file(admin).read_text() == POLICY
+    at.text_input(key="stguard_admin_confirm").set_value("Lock everyone out ")
+    press(at, "Save")
+    assert file(admin).read_text() == text
+
+
+def test_a_cross_org_role_that_becomes_one_of_an_org_locks_out_too(admin: Any) -> None:
+    text = """stguard: 1
+orgs: [acme, globex]
+roles: {keeper: {cross_org: true, allow: "policy:*"}}
+assign: [{role: keeper, org: "*", email: ada@acme.com}]
+pages: {home: signed_in}
+"""
+    admin.policy(text)
+    at = open_tab(admin.run("ada"), "policy")
+    after = text.replace("cross_org: true, ", "").replace(
+        '{role: keeper, org: "*", email: ada@acme.com}',
+        "{role: keeper, org: acme, email: ada@acme.com}, {role: keeper, org: globex, email: ada@acme.com}",
+    )
+    editor(at).set_value(after).run()
+    assert "nobody could edit the policy any more" in told(press(at, PREVIEW))
+
+
+# --- the history -----------------------------------------------------------------------------------------------------
+
+
+def test_an_earlier_version_is_shown_with_what_it_did_and_brought_back(admin: Any, shown: Any) -> None:
+    at = press(press(begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter"), PREVIEW), "Save")
+    at = open_tab(at, "history")
+    assert "Ada" in at.dataframe[0].value.to_string()
+    at.selectbox(key="stguard_admin_version").set_value(0).run()
+    assert "More than before" in shown(at)
+    assert "stguard_admin_restore" not in [each.key for each in at.button]
+    at.selectbox(key="stguard_admin_version").set_value(1).run()
+    at = press(at, "Bring this version back")
+    assert "Less than before" in shown(at)
+    press(at, "Save")
+    assert file(admin).read_text() == POLICY
+
+
+def test_a_damaged_version_is_not_brought_back(admin: Any) -> None:
+    at = press(press(begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter"), PREVIEW), "Save")
+    at = open_tab(at, "history")
+    at.selectbox(key="stguard_admin_version").set_value(1).run()
+    oldest = edits.History(file(admin)).versions()[0]
+    (edits.History(file(admin)).folder / next(iter(oldest.files.values()))).write_bytes(b"stguard: 1\n")
+    before = file(admin).read_text()
+    at = press(at, "Bring this version back")
+    assert "damaged" in told(at)
+    assert file(admin).read_text() == before
+
+
+def test_a_policy_that_code_has_built_is_only_looked_at(admin: Any) -> None:
+    admin.main('sg.configure(policy=sg.Policy.load(__file__.replace("main.py", "policy.yaml")))' + MAIN)
+    at = admin.run("ada")
+    for tab in ("people", "policy", "history"):
+        at = open_tab(at, tab)
+        assert not at.exception
+        assert PREVIEW not in [each.label for each in at.button]
