@@ -32,6 +32,12 @@ METADATA: Final = "/.well-known/openid-configuration"
 """OpenID Connect Discovery 1.0, section 4."""
 
 SCOPE: Final = "openid email profile"
+PROMPTS: Final = ("login", "consent", "select_account")
+"""What a provider can be told to ask each time (OpenID Connect Core 1.0, section 3.1.2.1).
+
+Not `none`: it fails whenever somebody would have to sign in.
+"""
+
 TOKENS: Final = ("id", "access")
 """The tokens that Streamlit can hand to the app."""
 
@@ -132,6 +138,11 @@ def _metadata(value: str) -> str | None:
 
 def _scope(value: str) -> str | None:
     return None if "openid" in value.split() else f"expected scopes with `openid` among them, as `{SCOPE}`"
+
+
+def _prompt(value: str) -> str | None:
+    known = ", ".join(map(quote, PROMPTS))
+    return None if set(value.split()) <= {*PROMPTS} else f"expected one of {known}, got something else"
 
 
 def _tokens(value: str) -> str | None:
@@ -376,6 +387,13 @@ def oidc(name: str) -> Recipe:
             check=_metadata,
         ),
         Variable(name=f"{prefix}LABEL", where="optional: the name on the sign-in button", required=False),
+        Variable(
+            name=f"{prefix}PROMPT",
+            where="optional: what the provider asks each time; Streamlit's own `select_account` without it, which some "
+            "providers refuse: `login` for those",
+            check=_prompt,
+            required=False,
+        ),
         prefix=prefix,
         client="the provider's page for your client (a confidential web client) > Client ID"
         " | the same page > Client secret",
@@ -406,8 +424,8 @@ GENERAL: Final = (
 )
 """What every provider needs, once."""
 
-_OIDC: Final = re.compile(r"OIDC_([A-Z0-9]+(?:_[A-Z0-9]+)*?)_(CLIENT_ID|CLIENT_SECRET|METADATA_URL|SCOPE|LABEL)")
-_OIDC_PARTS: Final = ("CLIENT_ID", "CLIENT_SECRET", "METADATA_URL", "SCOPE", "LABEL")
+_OIDC: Final = re.compile(r"OIDC_([A-Z0-9]+(?:_[A-Z0-9]+)*?)_(CLIENT_ID|CLIENT_SECRET|METADATA_URL|SCOPE|LABEL|PROMPT)")
+_OIDC_PARTS: Final = ("CLIENT_ID", "CLIENT_SECRET", "METADATA_URL", "SCOPE", "LABEL", "PROMPT")
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -516,6 +534,8 @@ class _Reading:
             "server_metadata_url": recipe.metadata(values),
             "client_kwargs": {"scope": scope, **recipe.client_kwargs},
         }
+        if prompt := values.get(f"{recipe.prefix}PROMPT"):
+            section["client_kwargs"]["prompt"] = prompt
         if label := values.get(f"{recipe.prefix}LABEL"):
             section["label"] = label
         self.auth[recipe.section] = section

@@ -105,16 +105,18 @@ def test_a_whole_domain_at_okta_is_taken_as_it_stands(given: str, address: str) 
     assert made["okta"]["server_metadata_url"] == address + METADATA
 
 
-def test_scope_label_and_tokens_can_be_named() -> None:
+def test_scope_label_prompt_and_tokens_can_be_named() -> None:
     variables, _ = PROVIDERS["my-idp"]
     made = auth(
         **variables,
         OIDC_MY_IDP_SCOPE="openid groups",
         OIDC_MY_IDP_LABEL="Acme",
+        OIDC_MY_IDP_PROMPT="login consent",
         EXPOSE_TOKENS="id, access",
     )
     assert made["my-idp"]["client_kwargs"]["scope"] == "openid groups"
     assert made["my-idp"]["label"] == "Acme"
+    assert made["my-idp"]["client_kwargs"]["prompt"] == "login consent"
     assert made["expose_tokens"] == ["id", "access"]
 
 
@@ -204,6 +206,7 @@ def test_variables_of_other_programs_are_left_alone() -> None:
         ("KEYCLOAK_URL", "https://[", "can't be read"),
         ("OIDC_MY_IDP_METADATA_URL", "https://idp.acme.com", "ends with `/.well-known/openid-configuration`"),
         ("OIDC_MY_IDP_SCOPE", "profile", "with `openid` among them"),
+        ("OIDC_MY_IDP_PROMPT", "none", "expected one of `login`, `consent`, `select_account`, got something else"),
         ("REDIRECT_URI", "https://app.acme.com", "with `/oauth2callback` at its end"),
         ("REDIRECT_URI", "app.acme.com/oauth2callback", "from `https://` on"),
         ("REDIRECT_URI", "https://app.acme.com:x/oauth2callback", "can't be read"),
