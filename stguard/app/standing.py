@@ -43,6 +43,9 @@ MEMO_KEY: Final = "_stguard"
 ENDED: Final = "Your sign-in has ended. Please sign in again."
 """What the sign-in page says to who was signed in for too long."""
 
+FAILED: Final = "Sign-in did not work. Please try again."
+"""What the sign-in page says to who comes back from the provider without a login."""
+
 NO_SIGN_IN: Final = (
     "sign-in is not configured: `st.user` has no `is_logged_in`; "
     "add an [auth] section to .streamlit/secrets.toml, or start the app with `stguard dev`"
@@ -163,8 +166,8 @@ class Standing:
         policy: the policy in force now.
         subject: who asks; None when nobody is signed in.
         memo: what the session remembers.
-        over: a sentence for who is signed in and counts as nobody (the login has ended, the account is blocked): why;
-            None when they count.
+        over: a sentence for who has or wants a login and counts as nobody (it has ended, it did not work, the account
+            is blocked): why; None when they count, and for who never tried.
         trouble: why an identity source could not be asked, in plain words; None when none failed.
         claims: the claims of who is signed in; None for nobody.
     """
@@ -360,7 +363,9 @@ def standing() -> Standing:
     known = _known(run.claims, settings, policy, run.memo)
     if known is None or known.subject is None:
         over = known.blocked if known is not None else None
-        if run.claims is None and private.sign_in_ended(ctx):
+        if run.claims is None and private.sign_in_failed(ctx):
+            over = FAILED
+        elif run.claims is None and private.sign_in_ended(ctx):
             over = ENDED  # the gateway has taken the login out
         return Standing(ctx, settings, policy, None, run.memo, over=over, claims=run.claims)
     acts = private.in_callback(ctx) or not private.in_fragment_run(ctx)

@@ -16,7 +16,7 @@ from stguard.app.orgs import name_of, roles_shown
 from stguard.app.pictures import showable
 from stguard.app.place import OURS, at
 from stguard.app.screens import SIGN_IN, UNAVAILABLE, one_line, plain, providers, start_sign_in
-from stguard.app.standing import standing_or_none
+from stguard.app.standing import FAILED, standing_or_none
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -58,6 +58,8 @@ def user_menu(*, container: DeltaGenerator | None = None, picture: bool = True) 
         if asked is None:
             st.caption(UNAVAILABLE)
         elif asked.subject is None:
+            if private.sign_in_failed(asked.ctx):
+                st.caption(FAILED)
             _ways_in(wide=private.in_sidebar(target))
         elif private.in_sidebar(target):
             _shows(asked, asked.subject, picture=picture)

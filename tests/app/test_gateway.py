@@ -56,6 +56,7 @@ MAIN = """
     who = st.user.get("email")
     st.write(f"<<who {who}>>")
     st.write(f"<<proxied {st.user.get('proxied')}>>")
+    st.write(f"<<failed {st.user.get('stguard_sign_in_failed')}>>")
     st.write(f"<<cached {cached()}>>")
     st.write(f"<<secret header {st.context.headers.get('x-stguard-proxy')}>>")
     st.download_button("now", data=f"file of {who}".encode(), file_name="now.txt")
@@ -1085,6 +1086,47 @@ def test_sign_in_returns_to_the_page_asked_for(with_provider: Server, path: str,
     assert not browser.cookies.get("_stguard_return")
     tab = browser.open()
     assert tab.said("who") == "ann@acme.com"
+    tab.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "failed"),
+    [
+        ("?error=access_denied&state=x", True),
+        ("?code=x&state=y", True),
+        ("", False),  # Streamlit has the provider come back here after a sign-out, too
+    ],
+)
+def test_a_sign_in_that_failed_leads_back_to_the_page_asked_for_which_is_told(
+    with_provider: Server, query: str, *, failed: bool
+) -> None:
+    browser = Browser(with_provider)
+    browser.get("/auth/login", Referer=with_provider.origin + "/reports?org=acme")
+    answer = browser.get("/oauth2callback" + query)
+    told = failed and with_provider.guarded
+    assert answer.header("location") == ("/reports?org=acme" if told else "/")
+    assert browser.cookies.get("_stguard_failed", "") == ("1" if told else "")
+    tab = browser.open()
+    assert tab.said("failed") == ("True" if told else "None")
+    tab.close()
+    browser.get("/auth/login")
+    assert not browser.cookies.get("_stguard_failed")
+
+
+def test_who_is_signed_in_stays_so_and_is_told_nothing_when_a_stale_answer_comes(with_provider: Server) -> None:
+    browser = Browser(with_provider, login={"email": "ann@acme.com"})
+    browser.get("/oauth2callback?code=x&state=y")
+    assert "_stguard_failed" not in browser.cookies
+    tab = browser.open()
+    assert tab.said("who") == "ann@acme.com"
+    tab.close()
+
+
+def test_who_is_signed_in_is_not_told_of_a_sign_in_that_failed(with_provider: Server) -> None:
+    browser = Browser(with_provider, login={"email": "ann@acme.com"})
+    browser.cookies["_stguard_failed"] = "1"
+    tab = browser.open()
+    assert (tab.said("who"), tab.said("failed")) == ("ann@acme.com", "None")
     tab.close()
 
 

@@ -288,6 +288,8 @@ class Gateway:
         if place is Place.STREAM and visitor.claims is None:
             # SECURITY: Streamlit must not find a login where none was found here.
             scope["headers"] = without_login(scope["headers"])
+            if returns.FAILED in HTTPConnection(scope).cookies:
+                visitor = replace(visitor, user={**(visitor.user or {}), **_FAILED})
         self._check_place(scope, place, rest, visitor, vouched)
         return scope, place, visitor
 
@@ -479,16 +481,13 @@ class Gateway:
         headers = list(message.get("headers", ()))
         made = visitor_of({"type": "http", "headers": _as_cookies(headers)}, identity=())
         if made.login is None:
-            return headers
+            if not _is_answer(scope) or (visitor.login is not None and not _drops_login(headers)):
+                return headers
+            # STREAMLIT 1.57 to 1.67: a sign-in that failed leads to the root as one that succeeded does, in silence.
+            return [*_leading_back(scope, headers), _failed(scope, failed=True)]
         if visitor.login is not None and visitor.login != made.login:
             self._signouts.end(visitor.login)
-        kept = HTTPConnection(scope).cookies.get(returns.COOKIE)
-        if kept is None:
-            return headers
-        target = returns.target_in(kept)
-        if target is not None:
-            headers = [*proxies.without(headers, "location"), (b"location", target.encode("ascii"))]
-        return [*headers, (b"set-cookie", returns.cookie(None, secure=_is_secure(scope)))]
+        return [*_leading_back(scope, headers), _failed(scope, failed=False)]
 
 
 class _Watch:
@@ -538,6 +537,7 @@ def _freeze() -> None:
     gc.freeze()
 
 
+_FAILED: Final = {private.SIGN_IN_FAILED: True}
 _NOBODY: Final = Visitor(claims=None, login=None, owner=None, named=False)
 
 
@@ -551,7 +551,10 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, *, status: int, ch
 
 
 def _remembering(scope: Scope, send: Send) -> Send:
-    """Return a `send` that keeps the page from which a visitor goes to sign in."""
+    """Return a `send` that keeps the page from which a visitor goes to sign in.
+
+    Where the way there fails already (a provider that can't be reached), it leads back to that page.
+    """
     target = returns.asked_for(
         _header(scope, "referer") or "", host=_header(scope, "host") or "", secure=_is_secure(scope)
     )
@@ -559,10 +562,47 @@ def _remembering(scope: Scope, send: Send) -> Send:
 
     async def remembering(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), kept]}
+            headers = list(message.get("headers", ()))
+            if message["status"] == HTTPStatus.BAD_REQUEST and place_of(scope)[0] is Place.LOGIN:
+                # STREAMLIT 1.57 to 1.67: the provider can't be reached; the browser would show two words of plain text.
+                headers = [*_leading_to(target or "../", headers), _failed(scope, failed=True)]
+                message = {**message, "status": HTTPStatus.FOUND, "headers": headers}
+            else:
+                message = {**message, "headers": [*headers, kept, _failed(scope, failed=False)]}
         await send(message)
 
     return remembering
+
+
+def _is_answer(scope: Scope) -> bool:
+    """Tell whether a provider answers a request to sign in: after a sign-out it sends the browser back here as well."""
+    asked = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+    return place_of(scope)[0] is Place.CALLBACK and not {"code", "error"}.isdisjoint(asked)
+
+
+def _drops_login(headers: Sequence[proxies.Header]) -> bool:
+    names = tuple(f"{name}=".encode("ascii") for name in private.login_cookies())
+    return any(key.lower() == b"set-cookie" and value.startswith(names) for key, value in headers)
+
+
+def _failed(scope: Scope, *, failed: bool) -> proxies.Header:
+    return b"set-cookie", returns.failed_cookie(failed=failed, secure=_is_secure(scope))
+
+
+def _leading_back(scope: Scope, headers: Sequence[proxies.Header]) -> list[proxies.Header]:
+    """Return the headers of an answer that leads to the page from which a visitor went to sign in."""
+    kept = HTTPConnection(scope).cookies.get(returns.COOKIE)
+    if kept is None:
+        return list(headers)
+    forgotten = (b"set-cookie", returns.cookie(None, secure=_is_secure(scope)))
+    return [*_leading_to(returns.target_in(kept), headers), forgotten]
+
+
+def _leading_to(target: str | None, headers: Sequence[proxies.Header]) -> list[proxies.Header]:
+    """Return the headers of an answer that leads to a target; None: to where it led before."""
+    if target is None:
+        return list(headers)
+    return [*proxies.without(headers, "location"), (b"location", target.encode("ascii"))]
 
 
 def _keeping_private(send: Send) -> Send:

@@ -17,6 +17,12 @@ COOKIE: Final = "_stguard_return"
 COOKIE_LIVES: Final = 600
 """Seconds that a sign-in may take."""
 
+FAILED: Final = "_stguard_failed"
+"""Cookie of a browser whose last sign-in did not work. Unsigned: all it can do is to have one fixed sentence shown."""
+
+FAILED_LIVES: Final = 60
+"""Seconds for which a page says so when it is opened."""
+
 LONGEST: Final = 1500
 """Most characters of a path with its query; signed, it must fit into a cookie."""
 
@@ -59,11 +65,19 @@ def safe(target: str) -> str | None:
 
 def cookie(target: str | None, *, secure: bool) -> bytes:
     """Return the value of a `Set-Cookie` header that keeps a target, or with None forgets the last one."""
-    value = private.sign(COOKIE, target) if target is not None else '""'
-    lives = COOKIE_LIVES if target is not None else 0
-    return (f"{COOKIE}={value}; HttpOnly; Max-Age={lives}; Path=/; SameSite=Lax{'; Secure' if secure else ''}").encode(
-        "ascii"
-    )
+    if target is None:
+        return _set_cookie(COOKIE, '""', lives=0, secure=secure)
+    return _set_cookie(COOKIE, private.sign(COOKIE, target), lives=COOKIE_LIVES, secure=secure)
+
+
+def failed_cookie(*, failed: bool, secure: bool) -> bytes:
+    """Return the value of a `Set-Cookie` header that notes a sign-in that did not work, or forgets the last one."""
+    return _set_cookie(FAILED, "1" if failed else '""', lives=FAILED_LIVES if failed else 0, secure=secure)
+
+
+def _set_cookie(name: str, value: str, *, lives: int, secure: bool) -> bytes:
+    text = f"{name}={value}; HttpOnly; Max-Age={lives}; Path=/; SameSite=Lax{'; Secure' if secure else ''}"
+    return text.encode("ascii")
 
 
 def target_in(value: str) -> str | None:

@@ -75,16 +75,19 @@ from stguard.app.private.server import (
 )
 from stguard.app.private.users import (
     SIGN_IN_ENDED,
+    SIGN_IN_FAILED,
     handing_on,
     hook_agents,
     hook_users,
     sign_in_ended,
+    sign_in_failed,
     user_of,
 )
 
 __all__ = [
     "HOOKED",
     "SIGN_IN_ENDED",
+    "SIGN_IN_FAILED",
     "Probe",
     "ScriptRunContext",
     "StreamlitPage",
@@ -141,6 +144,7 @@ __all__ = [
     "set_login",
     "sign",
     "sign_in_ended",
+    "sign_in_failed",
     "signed_login",
     "unsign",
     "user_of",

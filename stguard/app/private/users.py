@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 SIGN_IN_ENDED: Final = "stguard_sign_in_ended"
 """Key in `st.user` of a connection whose sign-in no longer counts."""
 
+SIGN_IN_FAILED: Final = "stguard_sign_in_failed"
+"""Key in `st.user` of a connection whose browser has just tried to sign in, without success."""
+
 _handed: Final[ContextVar[Mapping[str, Any] | None]] = ContextVar("stguard_handed", default=None)
 """What the gateway found out about who opens the connection that is being served."""
 
-_OWN_KEYS: Final = frozenset({"is_logged_in", "provider", "origin", "tokens", SIGN_IN_ENDED})
+_OWN_KEYS: Final = frozenset({"is_logged_in", "provider", "origin", "tokens", SIGN_IN_ENDED, SIGN_IN_FAILED})
 """Keys of `st.user` that are no claims: nobody's claims may set them."""
 
 
@@ -36,6 +39,11 @@ def user_of(claims: Mapping[str, Any]) -> dict[str, Any]:
 def sign_in_ended(ctx: ScriptRunContext) -> bool:
     """Tell whether this session's connection brought a sign-in that no longer counted."""
     return ctx.user_info.get(SIGN_IN_ENDED) is True
+
+
+def sign_in_failed(ctx: ScriptRunContext) -> bool:
+    """Tell whether this session's browser had just tried to sign in, without success."""
+    return ctx.user_info.get(SIGN_IN_FAILED) is True
 
 
 @contextlib.contextmanager
