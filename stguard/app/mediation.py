@@ -105,10 +105,11 @@ def _binding() -> Binding | None:
         return _bound_to(ctx, place, settings)
     # A page that draws many widgets is asked about once in a run, and the garbage collector visits one object for all.
     circumstances = (place, settings, wishes.stamp(run.memo.wishes))
-    if run.bound is None or run.bound[0] != circumstances:
-        binding = _bound_to(ctx, place, settings)
-        run.bound = (circumstances, binding)
-    return cast("Binding", run.bound[1])
+    bound = run.bound
+    if bound is None or bound[0] != circumstances:
+        # Not read back: a parallel fragment, which other rules guard, may have put its own there.
+        bound = run.bound = (circumstances, _bound_to(ctx, place, settings))
+    return cast("Binding", bound[1])
 
 
 def _bound_to(ctx: ScriptRunContext, place: Place, settings: Settings | None) -> Binding:

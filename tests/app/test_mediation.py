@@ -13,6 +13,9 @@ from streamlit.runtime.state.session_state import SessionState
 
 from stguard.app import mediation, private
 from stguard.app.mediation import ORG_CHANGED
+from stguard.app.place import Place
+from stguard.app.standing import Memo, Run
+from stguard.model import RoleIs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -385,3 +388,28 @@ def test_an_app_without_navigation_keeps_its_callbacks(desk: Desk) -> None:
         st.button("Press", on_click=pressed)
     """).run(None)
     assert count(at.button[0].click().run()) == 1
+
+
+def test_what_another_thread_of_the_run_bound_meanwhile_is_never_taken_for_ones_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Overtaken(Run):
+        """A parallel fragment, which nothing guards, is the last to write."""
+
+        @property
+        def bound(self) -> Any:
+            return (), "bound to the open fragment"
+
+        @bound.setter
+        def bound(self, _bound: Any) -> None: ...
+
+    run = Overtaken(token=None, user={}, claims=None, memo=Memo())
+    guarded = Place(page="home", inner=RoleIs(("admin",)))
+    monkeypatch.setattr(private, "context", object)
+    monkeypatch.setattr(mediation, "known_settings", lambda _ctx: None)
+    monkeypatch.setattr(mediation, "here_in", lambda _ctx: guarded)
+    monkeypatch.setattr(mediation, "this_run", lambda _ctx: run)
+    monkeypatch.setattr("stguard.app.wishes.stamp", lambda _wishes: ())
+    monkeypatch.setattr(mediation, "_bound_to", lambda _ctx, place, _settings: place)
+    bound: Any = mediation._binding()
+    assert bound == guarded
