@@ -93,18 +93,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("stguard").addoption("--stguard-update", action="store_true", help=help_text)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to run where a policy that the project names isn't there: its tests would be missed by nobody."""
+    import pytest  # noqa: PLC0415  this module serves apps without pytest, too
+
+    for named in config.getini(SETTING):
+        if _first_file(named) is None:
+            raise pytest.UsageError(f"{SETTING}: no policy at `{named}`")
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect a policy that the project names; a folder stands for its first file."""
     for named in parent.config.getini(SETTING):
-        first = named
-        if named.is_dir():
-            files = sorted(named.glob("*.yaml"))
-            first = files[0] if files else named
-        if file_path == first:
+        if file_path == _first_file(named):
             from stguard.policytests import PolicyTests  # noqa: PLC0415  pytest and policies load only where they are used
 
             return PolicyTests.from_parent(parent, path=file_path, policy=named)
     return None
+
+
+def _first_file(named: Path) -> Path | None:
+    """Return the file under which a policy is collected; None when there is none."""
+    if named.is_dir():
+        return min(named.glob("*.yaml"), default=None)
+    return named if named.is_file() else None
 
 
 def _inject(at: AppTest, user: dict[str, Any]) -> None:

@@ -72,3 +72,15 @@ def test_a_folder_is_one_policy_and_without_the_setting_nothing_happens(pytester
     result.assert_outcomes()
     pytester.makeini("[pytest]\nstguard_policies = policies\n")
     run(pytester, str(folder)).assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize("named", ["polices", "empty"])
+def test_a_policy_that_is_not_where_the_setting_says_is_an_error_and_not_no_tests(
+    pytester: pytest.Pytester, named: str
+) -> None:
+    pytester.mkdir("empty")
+    pytester.makeini(f"[pytest]\nstguard_policies = {named}\n")
+    pytester.makepyfile("def test_something(): ...")
+    result = run(pytester)
+    assert result.ret is pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*stguard_policies: no policy at *{named}*"])
