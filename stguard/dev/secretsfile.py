@@ -60,19 +60,23 @@ def write(path: Path, *, issuer: str, port: int, providers: Sequence[str]) -> No
         "client_secret": secrets.token_urlsafe(16),
         "server_metadata_url": f"{issuer}/.well-known/openid-configuration",
     }
-    general = {
+    general: dict[str, str | list[str]] = {
         "redirect_uri": f"http://localhost:{port}/oauth2callback",
         "cookie_secret": secrets.token_urlsafe(32),
+        "expose_tokens": ["access"],  # for identity sources that ask the provider
     }
     named = [name for name in providers if name != "default"]
     if len(named) < len(providers) or not named:
         general |= client
-    sections = {"auth": general, **{f"auth.{json.dumps(name)}": client for name in named}}
+    sections: dict[str, Mapping[str, object]] = {
+        "auth": general,
+        **{f"auth.{json.dumps(name)}": client for name in named},
+    }
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         for title, entries in sections.items():
             file.write(f"[{title}]\n")
-            # A JSON string of printable ASCII is a TOML basic string.
+            # A JSON string of printable ASCII is a TOML basic string; a list of them is an array.
             file.writelines(f"{key} = {json.dumps(value)}\n" for key, value in entries.items())
 
 

@@ -40,6 +40,9 @@ DISCOVERY_LIVES: Final = 3600.0
 ISSUERS_LIMIT: Final = 100
 """Most issuers whose addresses are remembered."""
 
+_FOR_THE_MOMENT: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+"""Refusals that pass by themselves."""
+
 _UNUSABLE: Final = "the provider's UserInfo gave an answer that can't be used"
 _UNREAD: Final = "the access token can't be verified"
 _OF_THE_DEADLINE: Final = 0.9
@@ -177,8 +180,11 @@ class UserInfo:
         reply = await keys.ask(address, headers={"authorization": f"Bearer {token}"})
         if reply.status == HTTPStatus.UNAUTHORIZED:  # RFC 6750, section 3.1: expired, revoked or otherwise void
             return Facts(blocked=ENDED)
-        if reply.status == HTTPStatus.FORBIDDEN:
-            raise ConfigurationError("the provider's UserInfo refuses the access token; ask for the scope `openid`")
+        if reply.status in range(400, 500) and reply.status not in _FOR_THE_MOMENT:
+            # SECURITY: some answer so to a token that was revoked; what was said before counts no longer.
+            raise ConfigurationError(
+                f"the provider's UserInfo refuses the access token ({reply.status}); ask for the scope `openid`"
+            )
         if reply.status != HTTPStatus.OK:
             raise IdentityError(f"the provider's UserInfo did not answer ({reply.status})")
         if reply.kind == "application/jwt":

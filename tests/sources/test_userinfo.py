@@ -239,10 +239,14 @@ def test_an_access_token_that_ended_does_not_stand_in_the_way_of_a_newer_login(
     assert answers.get(again).facts.claims == {"groups": ["staff"]}
 
 
-def test_a_scope_that_is_missing_is_said_loudly(
-    issuer: Issuer, claims: dict[str, Any], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_another_refusal_is_said_loudly_and_the_old_answer_counts_no_longer(
+    issuer: Issuer, claims: dict[str, Any], caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    issuer.userinfo = say(status=403)
+    answers = Answers(sg.UserInfo(ttl=0))
+    assert answers.get(claims).failure is None
+    issuer.userinfo = say(status=status)
+    assert answers.get(claims).facts.claims == {}
     with caplog.at_level(logging.ERROR, logger="stguard"):
         assert ask(claims).failure is not None
     assert "scope `openid`" in caplog.text
