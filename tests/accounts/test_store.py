@@ -5,8 +5,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from itsdangerous import Signer
+from starlette.requests import Request
 
 from stguard.accounts import AccountStore, passwords
+from stguard.app.gateway import accounts as page
 from stguard.errors import PolicyFileError
 from tests.accounts.servers import OTHER, PASSWORD, accounts_file, stored
 
@@ -187,3 +190,24 @@ def test_a_file_that_others_may_read_is_named_in_the_log(file: Path, caplog: pyt
     file.chmod(0o644)
     AccountStore(file)
     assert "set its mode to 600" in caplog.text
+
+
+def test_the_cookie_of_a_browser_is_looked_at_whoever_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts = AccountStore(file).current()
+    assert accounts is not None
+    long = "a" * 9000 + ".b.c"
+    scope = {"type": "http", "headers": [(b"cookie", f"_stguard_browser={long}".encode())], "client": None}
+    signed: list[int] = []
+    verify = Signer.verify_signature
+
+    def counted(self: Signer, value: str | bytes, sig: str | bytes) -> bool:
+        signed.append(len(value))
+        return verify(self, value, sig)
+
+    monkeypatch.setattr(Signer, "verify_signature", counted)
+    work = []
+    for user in ("ann", "nobody"):
+        signed.clear()
+        page._attempt(Request(scope), accounts, user)
+        work.append(sum(signed))
+    assert work[0] == work[1] > 9000

@@ -191,13 +191,14 @@ class LocalAccounts:
 
 def _attempt(request: Request, accounts: Accounts, user: str) -> Attempt:
     """Return what an attempt counts for."""
+    # SECURITY: looked at whatever the name is, for a long cookie takes time, which would tell which names there are.
+    proof = private.unsign(BROWSER_COOKIE, request.cookies.get(BROWSER_COOKIE, ""), seconds=BROWSER_LIVES)
     account = accounts.by_user.get(comparable(user))
     # By what the server knows: uvicorn puts the address that a proxy names here where `FORWARDED_ALLOW_IPS` trusts it.
     address = network(request.client.host if request.client is not None else None)
     if account is None:
         name = hashlib.blake2b(comparable(user).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         return Attempt(account=name, known=False, address=address)
-    proof = private.unsign(BROWSER_COOKIE, request.cookies.get(BROWSER_COOKIE, ""), seconds=BROWSER_LIVES)
     browser = proof if proof is not None and proof.partition(".")[0] == account.id else None
     return Attempt(account=account.fingerprint, known=True, address=address, browser=browser)
 
