@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import streamlit as st
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 from streamlit import config
@@ -235,6 +236,8 @@ def test_with_a_secret_and_peers_both_are_asked_for() -> None:
         ({"secret": "short"}, "16 ASCII characters"),
         ({"peers": ("proxy.example",)}, "`proxy.example`"),
         ({"peers": ("10.0.0.5/8",)}, "`10.0.0.5/8`"),
+        ({"peers": ("10.0.0.5", "0.0.0.0/0")}, "every address"),
+        ({"peers": ("::/0",)}, "every address"),
     ],
 )
 def test_a_proxy_that_could_prove_nothing_is_refused(made: dict[str, Any], says: str) -> None:
@@ -242,8 +245,9 @@ def test_a_proxy_that_could_prove_nothing_is_refused(made: dict[str, Any], says:
         sg.TrustedProxy(**made)
 
 
-def test_addresses_prove_nothing_where_any_browser_names_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+@pytest.mark.parametrize("allowed", ["*", " * ", "0.0.0.0/0", "127.0.0.1, 0.0.0.0/0", "10.0.0.5,::/0"])
+def test_addresses_prove_nothing_where_any_browser_names_its_own(allowed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", allowed)
     with pytest.raises(ConfigurationError, match="FORWARDED_ALLOW_IPS"):
         sg.TrustedProxy(peers=("10.0.0.5",))
     assert sg.TrustedProxy(peers=("10.0.0.5",), secret=SECRET)
@@ -282,6 +286,13 @@ def test_a_path_asks_for_what_streamlit_would_serve(path: str, place: Place, bas
         assert places.place_of({"path": prefix + path, "root_path": mount})[0] is place
     finally:
         config.set_option("server.baseUrlPath", before)
+
+
+def test_a_base_path_that_stands_for_many_paths_serves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A route's pattern: Starlette would serve `/any/media/x` there.
+    monkeypatch.setattr(st, "get_option", lambda _: "apps/{name}")
+    with pytest.raises(ConfigurationError, match="baseUrlPath"):
+        places.place_of({"path": "/apps/any/media/x", "root_path": ""})
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import streamlit as st
 
 from stguard.app import localaccounts, private
+from stguard.errors import ConfigurationError, quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,9 +73,15 @@ def place_of(scope: Mapping[str, Any]) -> tuple[Place, str]:
 
     STREAMLIT 1.57 to 1.67: the paths are those of its `starlette_routes`, `starlette_websocket`,
     `starlette_auth_routes` and `starlette_agent_routes`, below `server.baseUrlPath`.
+
+    Raises:
+        ConfigurationError: that is no one path.
     """
     path = private.route_path(scope)
     base = "/" + str(st.get_option("server.baseUrlPath") or "").strip("/")
+    if "{" in base:
+        # SECURITY: Starlette takes it for a parameter; the places below it would not be known here.
+        raise ConfigurationError(f"server.baseUrlPath is a path without braces, got {quote(base)}")
     if base != "/" and path.startswith(base + "/"):
         path = path[len(base) :]
     return place_at(path)

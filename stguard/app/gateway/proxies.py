@@ -21,6 +21,9 @@ Header = tuple[bytes, bytes]
 SECRET_LENGTH: Final = 16
 """Fewest characters of a shared secret."""
 
+_ANYBODY: Final = frozenset({"*", "0.0.0.0/0", "::/0"})
+"""What names every address in `FORWARDED_ALLOW_IPS` of uvicorn."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedProxy:
@@ -48,10 +51,11 @@ class TrustedProxy:
             raise ConfigurationError(f"the secret of a trusted proxy has {SECRET_LENGTH} ASCII characters or more")
         for peer in self.peers:
             _network(peer)
-        if self.secret is None and os.environ.get("FORWARDED_ALLOW_IPS", "").strip() == "*":
+        forwarders = {each.strip() for each in os.environ.get("FORWARDED_ALLOW_IPS", "").split(",")}
+        if self.secret is None and forwarders & _ANYBODY:
             raise ConfigurationError(
-                "`peers` prove nothing while FORWARDED_ALLOW_IPS is `*`: any browser can then name its own address; "
-                "name the proxy's address there, or use a `secret`"
+                "`peers` prove nothing while FORWARDED_ALLOW_IPS names every address: any browser can then name its "
+                "own; name the proxy's address there, or use a `secret`"
             )
 
     def proves(self, scope: Mapping[str, Any]) -> bool:
@@ -108,8 +112,13 @@ def without(headers: Sequence[Header], *names: str) -> list[Header]:
 
 def _network(peer: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
-        return ipaddress.ip_network(peer)
+        network = ipaddress.ip_network(peer)
     except ValueError as error:
         raise ConfigurationError(
             f"a peer is an address or a network, as `10.0.0.5` or `10.0.0.0/24`, got {quote(peer)}"
         ) from error
+    if network.prefixlen == 0:
+        raise ConfigurationError(
+            f"{quote(peer)} is every address, which proves nothing; name the proxy's, or use a `secret`"
+        )
+    return network
