@@ -245,3 +245,13 @@ def test_an_agent_api_of_another_form_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module.AgentSessionRegistry.create, private.HOOKED, False, raising=False)
     with pytest.raises(ConfigurationError, match="another agent API"):
         private.hook_agents(same=repr, owned=lambda _session, _user: None, may_read=lambda _user, _file: False)
+
+
+def test_keys_of_widgets_are_those_that_a_browser_writes() -> None:
+    at = run("""
+st.session_state["mine"] = True
+st.text_input("x", key="theirs")
+st.write(str(private.keys_of_widgets(private.context(), ("mine", "theirs", "neither"))))
+""")
+    assert at.markdown[0].value == "('theirs',)"
+    assert at.run().markdown[0].value == "('theirs',)"
