@@ -23,7 +23,7 @@ from stguard.errors import AccessDenied, ConfigurationError, PolicyFileError, qu
 from stguard.model import PAGE_ACTION, AllOf, Decision, Rule, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,7 +34,16 @@ OnDeny = Literal["stop", "hide", "raise"]
 RULE_ATTRIBUTE: Final = "__stguard_rule__"
 """Attribute of a guarded function that carries its rule to the menu; decorators above copy it along."""
 
-_CACHES: Final = frozenset({"cache_data", "cache_resource", "lru_cache", "cache", "cached_property"})
+_CACHES: Final = frozenset(
+    {
+        "cache_data", "cache_resource", "lru_cache", "cache", "cached_property",
+        "cached", "cachedmethod", "ttl_cache", "alru_cache", "memoize",
+    }
+)  # fmt: skip
+"""Names of decorators that keep results: of Streamlit, of functools, and of the usual libraries."""
+
+_KEEPS: Final = (functools.cache, functools.lru_cache, functools.cached_property)
+"""The ones of functools, which may be imported by another name and aren't seen when the function runs."""
 
 
 # --- requires --------------------------------------------------------------------------------------------------------
@@ -423,7 +432,8 @@ def _reject_wrong_order(function: Callable[..., Any]) -> None:
 def _cache_above(function: Callable[..., Any]) -> str | None:
     """Return the cache decorator that the source has above `requires` on a function; None when it has none.
 
-    What the source doesn't show (another name, a call instead of a decorator) is refused when the function runs.
+    What the source doesn't show of Streamlit's caches (another name, a call instead of a decorator) is refused when
+    the function runs.
     """
     code = getattr(function, "__code__", None)
     if code is None:
@@ -432,18 +442,31 @@ def _cache_above(function: Callable[..., Any]) -> str | None:
         written = Path(code.co_filename).stat().st_mtime_ns
     except OSError:
         return None
-    return _cache_in_source(code.co_filename, code.co_firstlineno, written)
+    known = getattr(function, "__globals__", {})
+    return next(
+        (name for name in _above_guard(code.co_filename, code.co_firstlineno, written) if _keeps(name, known)), None
+    )
+
+
+def _keeps(name: str, known: Mapping[str, object]) -> bool:
+    """Tell whether a decorator keeps results, by its name or by what that stands for in its module."""
+    if name.rpartition(".")[2] in _CACHES:
+        return True
+    first, *rest = name.split(".")
+    stands_for = functools.reduce(lambda found, part: getattr(found, part, None), rest, known.get(first))
+    return any(stands_for is each for each in _KEEPS)
 
 
 @functools.lru_cache(maxsize=2048)
-def _cache_in_source(file: str, line: int, _written: int) -> str | None:
+def _above_guard(file: str, line: int, _written: int) -> tuple[str, ...]:
+    """Return the names of the decorators that stand above `requires` at a line."""
     linecache.checkcache(file)
     lines = linecache.getlines(file)[line - 1 :]
     if not lines or not lines[0].lstrip().startswith("@"):
-        return None
+        return ()
     names = [_decorator_name(node) for node in _decorators(lines)]
     guard = next((at for at, name in enumerate(names) if name.rpartition(".")[2] == "requires"), len(names))
-    return next((name for name in names[:guard] if name.rpartition(".")[2] in _CACHES), None)
+    return tuple(names[:guard])
 
 
 def _decorators(lines: list[str]) -> list[ast.expr]:

@@ -418,6 +418,30 @@ def test_the_right_orders_run(desk: Any) -> None:
     assert not desk.run("vera").title
 
 
+@pytest.mark.parametrize(
+    ("imported", "decorator"),
+    [
+        ("from functools import cache as memo", "memo"),
+        ("from functools import lru_cache as memo", "memo(maxsize=9)"),
+        ("import functools as tools", "tools.lru_cache"),
+        ("def cached(store): return lambda function: function", "cached({})"),  # the name that cachetools has
+    ],
+)
+def test_a_guard_under_a_cache_of_another_name_is_refused(desk: Any, imported: str, decorator: str) -> None:
+    desk.write(
+        "store.py",
+        f"import stguard as sg\n{imported}\n@{decorator}\n@sg.requires('report:export')\ndef export(): return 'all'\n",
+    )
+    at = desk.main("""
+        import runpy
+        from pathlib import Path
+        store = runpy.run_path(str(Path(__file__).parent / "store.py"))
+        st.title(store["export"]())
+    """).run("ann")
+    assert "is skipped when the result is in the cache" in at.exception[0].message
+    assert not at.title
+
+
 def test_a_guard_under_a_cache_that_the_source_does_not_show_is_refused_when_it_runs(desk: Any) -> None:
     desk.main("""
         def data(): return "data"
