@@ -595,6 +595,27 @@ def test_a_pages_folder_beside_the_script_stops_the_app_before_it_serves(tmp_pat
         sg.App(str(tmp_path / "main.py"))
 
 
+def test_a_source_that_needs_tokens_is_not_asked_without_them(tmp_path: Path) -> None:
+    asked_about: list[str] = []
+
+    class Source:
+        needs_tokens = True
+
+        def __call__(self, given: Any) -> sg.Facts:
+            asked_about.append(given["tokens"]["access"])
+            return sg.Facts(roles=("admin",))
+
+    script = str(tmp_path / "main.py")
+    settings.serve(script, policy=sg.Policy.from_yaml("stguard: 1\npages: {}\n"), identity=Source())
+    gateway = sg.Gateway(serves)
+    gateway._script = script
+    person = visitors.Visitor(claims={"sub": "ann", "iss": "i"}, login=b"l", owner=b"o", named=True)
+    asyncio.run(gateway._ask_ahead({"path": "/app/static/x", "headers": []}, person))
+    # Had it been asked, it would have failed, and the page would not ask it again for a while.
+    answer = settings.settings_at(script).identity[0].get({"sub": "ann", "iss": "i", "tokens": {"access": "t"}})
+    assert (answer.facts.roles, asked_about) == (("admin",), ["t"])
+
+
 def test_static_files_follow_what_an_identity_source_said_and_ask_it_nothing(tmp_path: Path) -> None:
     script = str(tmp_path / "main.py")
     policy = sg.Policy.from_yaml("stguard: 1\nroles: {admin: {}}\npages: {static: {role: admin}}\n")

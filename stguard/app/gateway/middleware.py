@@ -238,8 +238,10 @@ class Gateway:
 
     async def _ask_sources(self, claims: Claims) -> None:
         """Have the identity sources say what they know, so that it is remembered where nothing may wait."""
-        if claims:
-            for each in self.settings().identity:
+        if not claims:
+            return
+        for each in self.settings().identity:
+            if not each.needs_tokens:  # there are none here, and a failure would be remembered against the next page
                 await asyncio.to_thread(each.get, claims)
 
     def _has_agents(self) -> bool:
