@@ -506,7 +506,9 @@ class _Reading:
             if name in general:
                 self.auth[key] = general[name]
         if "EXPOSE_TOKENS" in general:
-            self.auth["expose_tokens"] = _listed(general["EXPOSE_TOKENS"])
+            tokens = _listed(general["EXPOSE_TOKENS"])
+            # STREAMLIT 1.57: secrets given in code may hold no list; each version takes one name as a text.
+            self.auth["expose_tokens"] = tokens[0] if len(tokens) == 1 else tokens
         count = len(self.problems)
         recipes = [*RECIPES, *self.oidc]
         for recipe in recipes:

@@ -118,6 +118,7 @@ def test_scope_label_prompt_and_tokens_can_be_named() -> None:
     assert made["my-idp"]["label"] == "Acme"
     assert made["my-idp"]["client_kwargs"]["prompt"] == "login consent"
     assert made["expose_tokens"] == ["id", "access"]
+    assert auth(**variables, EXPOSE_TOKENS="access")["expose_tokens"] == "access"
 
 
 def test_blanks_and_line_ends_around_a_value_are_dropped() -> None:
