@@ -119,7 +119,7 @@ def _given(policy: Policy) -> None:
             "Role": one_line(each.role),
             "Where": words.org_shown(policy, each.org),
             "From": words.moment_shown(each.since),
-            "Until": words.moment_shown(each.until) + (" (ended)" if each.until and each.until <= now else ""),
+            "Ends": words.moment_shown(each.until) + (" (ended)" if each.until and each.until <= now else ""),
             "Reason": one_line(each.reason or ""),
         }
         for each in policy.parts.assignments

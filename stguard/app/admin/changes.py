@@ -170,7 +170,8 @@ def _lockout(asked: Standing, path: Path, outcome: Outcome) -> str | None:
             "After this change nobody could edit the policy any more, not even you. Only somebody with access to the "
             "server could undo it."
         )
-    if asked.subject is not None and not _edits(after, asked.subject):
+    who = asked.subject
+    if who is not None and _edits(asked.policy, who) and not _edits(after, who):
         return "After this change you could not edit the policy any more. Somebody else would have to undo it."
     return None
 

@@ -52,7 +52,7 @@ def _give(policy: Policy, person: Person) -> None:
     if not policy.roles:
         st.caption("The policy has no roles to give. Add some in the tab Policy.")
         return
-    with st.form("stguard_admin_grant", border=False):
+    with st.form("stguard_admin_grant", border=False, enter_to_submit=False):
         left, right = st.columns(2)
         left.selectbox("Role", list(policy.roles), index=None, key=ROLE, placeholder="A role", format_func=one_line)
         if policy.multi_tenant:
@@ -128,7 +128,7 @@ def given_to(policy: Policy, person: Person) -> list[Assignment]:
 
 def _take(policy: Policy, person: Person, given: list[Assignment]) -> None:
     ids = {each.id: each for each in given}
-    with st.form("stguard_admin_take", border=False):
+    with st.form("stguard_admin_take", border=False, enter_to_submit=False):
         st.selectbox(
             "Role",
             list(ids),

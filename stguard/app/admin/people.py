@@ -141,7 +141,7 @@ def roles_of(policy: Policy, person: Person) -> list[dict[str, str]]:
                     "Where": words.org_shown(policy, place),
                     "Given to": words.who_shown(each.who) if each is not None else "",
                     "From": words.moment_shown(since) if now < since else "",
-                    "Until": words.moment_shown(until) if until < inf else "",
+                    "Ends": words.moment_shown(until) if until < inf else "",
                     "Reason": one_line(each.reason or "") if each is not None else "",
                 }
             )
@@ -149,7 +149,7 @@ def roles_of(policy: Policy, person: Person) -> list[dict[str, str]]:
     by_sign_in += [(role, org) for org, each in subject.memberships.items() for role in each.roles or ()]
     rows += [
         {"Role": one_line(role), "Where": words.org_shown(policy, org), "Given to": "comes with the sign-in",
-         "From": "", "Until": "", "Reason": ""}
+         "From": "", "Ends": "", "Reason": ""}
         for role, org in by_sign_in if role in policy.roles
     ]  # fmt: skip
     return rows

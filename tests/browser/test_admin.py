@@ -1,0 +1,125 @@
+"""The admin page in a browser: why not, a grant until a day, its effect in another tab, the way back, the lock-out."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from stguard import demo, dev
+from stguard.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    SignIn = Callable[[Page, str], None]
+
+PREVIEW = "Show what this changes"
+
+
+@pytest.fixture
+def policy_path(tmp_path: Path) -> Path:
+    return Path(shutil.copy(demo.POLICY, tmp_path))
+
+
+@pytest.fixture
+def url(policy_path: Path) -> Iterator[str]:
+    with dev.serve(demo.APP, policy=policy_path, people=demo.PEOPLE, user_secrets=False) as server:
+        yield server.url
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_test_id("stButtonGroup").get_by_text(name, exact=True).click()
+
+
+def choose(page: Page, label: str, option: str, *, last: bool = False) -> None:
+    box = page.get_by_test_id("stMain").get_by_role("combobox", name=label)
+    (box.last if last else box.first).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def links(page: Page, name: str) -> Locator:
+    return page.get_by_test_id("stSidebarNavLink").filter(has_text=name)
+
+
+def test_an_admin_finds_out_why_grants_until_a_day_and_restores(
+    chromium: Browser, url: str, policy_path: Path, sign_in: SignIn
+) -> None:
+    before = policy_path.read_text()
+    with chromium.new_context(base_url=url) as hers, chromium.new_context(base_url=url) as his:
+        ann, val = hers.new_page(), his.new_page()
+        sign_in(val, "val")
+        val.goto("/reports")
+        expect(val.get_by_role("button", name="Log out")).to_be_visible()
+        expect(links(val, "Reports")).to_have_count(0)
+        val.keyboard.press("Escape")  # the dialog that says that there is no such page
+
+        # Why can't Val see Reports?
+        sign_in(ann, "ann")
+        ann.get_by_test_id("stSidebarNavLink").filter(has_text="Access control").click()
+        tab(ann, "Refusals")
+        ann.get_by_text("Val Holt · page reports").click()
+        expect(ann.get_by_text("They are not a member of this organization.").or_(
+            ann.get_by_text("They are not in an organization")).first).to_be_visible()  # fmt: skip
+        ann.get_by_role("button", name="Grant this…").click()
+
+        # A role until a day, after a look at what it changes.
+        choose(ann, "Where", "Acme Inc")
+        last = datetime.now(tz=UTC).date() + timedelta(days=5)
+        day = ann.get_by_test_id("stDateInput")
+        day.get_by_role("spinbutton").first.click()
+        ann.keyboard.type(f"{last:%Y%m%d}")
+        ann.get_by_role("textbox", name="Reason").fill("until Friday")
+        ann.get_by_role("button", name=PREVIEW).first.click()
+        expect(ann.get_by_text("More than before")).to_be_visible()
+        assert policy_path.read_text() == before
+        ann.get_by_role("button", name="Save").click()
+        expect(ann.get_by_text("Saved. It is in force from now on.").first).to_be_visible()
+        given = next(each for each in Policy.load(policy_path).parts.assignments if each.reason == "until Friday")
+        assert given.until is not None
+        assert abs(given.until - datetime(last.year, last.month, last.day, tzinfo=UTC).timestamp() - 86400) < 86400
+
+        # Val's open tab has the page at the next click.
+        val.get_by_test_id("stSidebarNavLink").filter(has_text="Status").click()
+        expect(links(val, "Reports")).to_have_count(1)
+
+        # The way back.
+        tab(ann, "History")
+        ann.get_by_role("combobox", name="Look at a version").click()
+        ann.get_by_role("option").last.click()
+        ann.get_by_role("button", name="Bring this version back").click()
+        expect(ann.get_by_text("Less than before")).to_be_visible()
+        ann.get_by_role("button", name="Save").click()
+        expect(ann.get_by_text("Saved. It is in force from now on.").first).to_be_visible()
+        assert policy_path.read_text() == before
+        val.get_by_test_id("stSidebarNavLink").filter(has_text="Home").click()
+        expect(links(val, "Reports")).to_have_count(0)
+
+
+def test_an_admin_is_kept_from_locking_everyone_out(
+    chromium: Browser, url: str, policy_path: Path, sign_in: SignIn
+) -> None:
+    before = policy_path.read_text()
+    with chromium.new_context(base_url=url) as context:
+        ann = context.new_page()
+        sign_in(ann, "ann")
+        ann.get_by_test_id("stSidebarNavLink").filter(has_text="Access control").click()
+        choose(ann, "Person", "Ann Lee · ann@acme.com")
+        ann.get_by_text("Take a role away").click()
+        choose(ann, "Role", "policy_admin in every organization", last=True)
+        ann.get_by_role("button", name=PREVIEW).last.click()
+        expect(ann.get_by_text("a test in the policy says that it must not be so")).to_be_visible()
+        ann.get_by_role("button", name="Back").click()
+        tab(ann, "Policy")
+        area = ann.locator("textarea").first
+        area.fill(before.replace('allow: "policy:*"', 'allow: "policy:view"'))
+        area.press("Control+Enter")
+        ann.get_by_role("button", name=PREVIEW).click()
+        expect(ann.get_by_text("nobody could edit the policy any more")).to_be_visible()
+        ann.get_by_role("button", name="Save").click()
+        expect(ann.get_by_text("type: lock everyone out").nth(1)).to_be_visible()
+        assert policy_path.read_text() == before
