@@ -812,7 +812,8 @@ def split_login(server: Server, claims: Mapping[str, Any], *, at: float) -> dict
 
     login = {"iss": "https://idp.example", "sub": "1", "email_verified": True, "iat": int(time.time())}
     login |= {**claims, "origin": server.origin, "is_logged_in": True, "provider": "default"}
-    auth_util.set_cookie_with_chunks(keep, sign, "_streamlit_user", login, cookie_attr_size=80)
+    size: dict[str, Any] = {"cookie_attr_size": 80} if STREAMLIT >= (1, 62) else {}
+    auth_util.set_cookie_with_chunks(keep, sign, "_streamlit_user", login, **size)
     return cookies
 
 
