@@ -117,8 +117,8 @@ _VERIFIED: Final = {"email": "email_verified", "phone_number": "phone_number_ver
 def widened(claims: object, more: object) -> object:
     """Add to the claims of a sign-in what an identity source knows besides; the claims themselves when it is nothing.
 
-    The sign-in's value stays where there is one; lists add up, and mappings are joined by the same rules. So it never
-    says less than before.
+    The sign-in's value stays where there is one; lists add up, and mappings are joined by the same rules. Where one
+    says a text and the other a list, what the list holds counts, and the rest is unknown.
 
     Args:
         claims: those of the sign-in.
@@ -166,6 +166,9 @@ def _filled(claims: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any
         elif isinstance(mine, list | tuple) and value is not None:
             # SECURITY: what is no list may name the group that a forbid asks for: then there is one nobody can read.
             found[name] = [*mine, *(value if isinstance(value, list | tuple) else [None])]
+        elif isinstance(mine, str) and isinstance(value, list | tuple):
+            # SECURITY: the same: what the sign-in says in another form is there, and nobody can read it.
+            found[name] = [*value, None]
         elif isinstance(mine, Mapping) and isinstance(value, Mapping):
             found[name] = _filled(mine, value)
     return found

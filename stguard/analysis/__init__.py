@@ -8,6 +8,7 @@ at once), `circumstances` (orgs and moments), `cover` (a set of people as who-ke
 
 from __future__ import annotations
 
+from stguard.analysis.diagram import EntangledError
 from stguard.analysis.difference import Change, Difference, difference
 from stguard.analysis.grants import Grants
 from stguard.analysis.holders import Holder, holders
@@ -17,6 +18,7 @@ from stguard.analysis.rolematrix import RoleRow, Share, role_matrix
 __all__ = [
     "Change",
     "Difference",
+    "EntangledError",
     "Grants",
     "Holder",
     "Leftover",

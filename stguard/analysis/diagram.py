@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from stguard.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -17,8 +19,15 @@ Function = int
 NEVER: Final[Function] = 0
 ALWAYS: Final[Function] = 1
 
+NODES_LIMIT: Final = 500_000
+"""Most decisions that one question may take: some ten seconds' work. Rules that people write take a few hundred."""
+
 _LAST: Final = 1 << 60
 """The rank of the two constants: below every variable."""
+
+
+class EntangledError(ConfigurationError):
+    """Say that rules depend on each other in more ways than can be worked out."""
 
 
 class Diagrams:
@@ -116,6 +125,8 @@ class Diagrams:
         known = self._unique.get(key)
         if known is None:
             known = len(self._nodes)
+            if known > NODES_LIMIT:
+                raise EntangledError("the rules are too entangled to be worked out for everybody; split them up")
             self._ranks.append(rank)
             self._nodes.append((low, high))
             self._unique[key] = known

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stguard.analysis import Change, Holder, difference, holders
-from stguard.cli.output import FINE, FOUND, finish, json_option, print_json
+from stguard.analysis import Change, EntangledError, Holder, difference, holders
+from stguard.cli.output import FINE, FOUND, Failure, finish, json_option, print_json
 from stguard.cli.policies import load, locate
 from stguard.cli.questions import policy_and
 from stguard.errors import ConfigurationError
@@ -32,7 +32,10 @@ def diff_command(old: str, new: str, *, as_json: bool) -> None:
     there is a difference.
     """
     before, after = load(Path(old), as_json=as_json), load(Path(new), as_json=as_json)
-    found = difference(before, after)
+    try:
+        found = difference(before, after)
+    except EntangledError as error:
+        raise Failure(str(error)) from error
     if as_json:
         document: dict[str, object] = {
             "gains": [change.as_json() for change in found.gains],
@@ -77,7 +80,10 @@ def who_command(words: tuple[str, ...], org: str | None, *, as_json: bool) -> No
         policy.decide(None, action, org=org)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from error
-    found = holders(policy, action, org=org, at=time.time())
+    try:
+        found = holders(policy, action, org=org, at=time.time())
+    except EntangledError as error:
+        raise Failure(str(error)) from error
     if as_json:
         print_json({"allowed": [holder.as_json() for holder in found]})
     else:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from stguard import files
-from stguard.analysis import Change, difference, holders
+from stguard.analysis import Change, EntangledError, difference, holders
 from stguard.analysis.difference import SIGNED_IN
 from stguard.audit import Event, Record
 from stguard.edits.errors import EditError
@@ -289,8 +289,12 @@ def _outcome(
     if compared is None:
         outcome = replace(outcome, other=(UNKNOWN_BEFORE,) if snapshot.contents else ())
     elif compared.version != after.version:
-        found = difference(compared, after)
-        outcome = replace(outcome, gains=found.gains, losses=found.losses, other=found.other)
+        try:
+            found = difference(compared, after)
+        except EntangledError as error:
+            outcome = replace(outcome, other=(f"who gains and who loses what can't be said: {error}",))
+        else:
+            outcome = replace(outcome, gains=found.gains, losses=found.losses, other=found.other)
     return replace(outcome, locks_out=_locks_out(compared, after, editor, now))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import stguard as sg
-from stguard.analysis import difference
+from stguard.analysis import EntangledError, diagram, difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,6 +139,16 @@ def test_what_changes_besides_decisions_is_said_too() -> None:
 def test_another_name_for_a_role_is_a_gain_of_those_who_bring_that_name() -> None:
     found = diff(SINGLE, SINGLE + "identity: {role_names: {Chief: editor}}\n")
     assert ("role:Chief", None, "report:edit") in lines(found.gains)
+
+
+def test_rules_that_depend_on_each_other_in_too_many_ways_are_said_so_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagram, "NODES_LIMIT", 2_000)
+    pairs = 14
+    first = ", ".join(f"{{group: a{number}}}" for number in range(pairs))
+    second = ", ".join(f"{{all: [{{group: a{number}}}, {{claim: {{c: b{number}}}}}]}}" for number in range(pairs))
+    text = SINGLE.replace("home: signed_in", f"home: {{all: [{{any: [{first}]}}, {{any: [{second}]}}]}}")
+    with pytest.raises(EntangledError, match="too entangled"):
+        diff(SINGLE, text)
 
 
 # --- brute force

@@ -162,3 +162,7 @@ def test_the_email_is_verified_by_whom_it_comes_from(own: dict[str, Any], more: 
         source = own if own.get("email") is not None else more
         assert source["email"] == subject.email
         assert source["email_verified"] is True
+
+
+def test_a_text_of_the_sign_in_beside_a_list_of_a_source_leaves_the_rest_unknown() -> None:
+    assert widened({**OWN, "groups": "a"}, {"groups": ["contractors"]}) == {**OWN, "groups": ["contractors", None]}
