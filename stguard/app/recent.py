@@ -1,4 +1,4 @@
-"""What this process remembers for admins: who signed in, and what was refused lately. In memory, bounded.
+"""What this process remembers for admins: who signed in, what was refused, who asked for access. In memory, bounded.
 
 SECURITY: it holds claims and names, so it is shown by the admin page only, to who may see the policy; it is never
 written anywhere.
@@ -25,6 +25,18 @@ REFUSALS_KEPT: Final = 200
 
 REFUSALS_OF_ONE: Final = 20
 """Most of them by one person, so that nobody can push out everybody else's."""
+
+REQUESTS_KEPT: Final = 100
+"""Most requests that wait for an admin; further ones are turned away, so that nobody can push out what waits."""
+
+REQUESTS_OF_ONE: Final = 5
+"""Most of them by one person."""
+
+PAUSE: Final = 10.0
+"""Seconds between two requests of one person."""
+
+REASON_LENGTH: Final = 300
+"""Longest reason of a request, in characters."""
 
 _TOLD: Final = frozenset(Reason) - {Reason.NOT_SIGNED_IN}
 
@@ -75,11 +87,44 @@ class Refusal:
     times: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Remember that somebody asks for access.
+
+    Attributes:
+        person: their key.
+        name: what to call them.
+        action: `page:NAME`.
+        org: the org they ask for; None for none.
+        reason: why, as they wrote it: outside text.
+        at: when, Unix seconds.
+    """
+
+    person: str
+    name: str
+    action: str
+    org: str | None
+    reason: str
+    at: float
+
+    @property
+    def line(self) -> tuple[str, str, str | None]:
+        """Return what tells requests apart."""
+        return self.person, self.action, self.org
+
+
 class Recent:
-    """Remember people and refusals of one app. Threads may share it."""
+    """Remember people, refusals and requests of one app. Threads may share it.
+
+    Attributes:
+        takes_requests: whether there is an admin page on which somebody would see a request.
+    """
 
     def __init__(self) -> None:
         """Begin with nobody."""
+        self.takes_requests = False
+        self._requests: Final[dict[tuple[str, str, str | None], Request]] = {}
+        self._asked_at: Final[OrderedDict[str, float]] = OrderedDict()
         self._lock: Final = threading.Lock()
         self._people: Final[OrderedDict[str, Seen]] = OrderedDict()
         self._refusals: Final[OrderedDict[tuple[str, str, str | None], Refusal]] = OrderedDict()
@@ -122,6 +167,36 @@ class Recent:
             del self._refusals[next(line for line in self._refusals if line[0] == person)]
         elif len(self._refusals) > REFUSALS_KEPT:
             self._refusals.popitem(last=False)
+
+    def ask(self, request: Request) -> bool:
+        """Take a request. Returns False when it is one too many, or too soon after the last by the same person."""
+        with self._lock:
+            if request.line in self._requests:
+                return True
+            own = sum(person == request.person for person, _, _ in self._requests)
+            soon = request.at - self._asked_at.get(request.person, -PAUSE) < PAUSE
+            if soon or own >= REQUESTS_OF_ONE or len(self._requests) >= REQUESTS_KEPT:
+                return False
+            self._requests[request.line] = request
+            self._asked_at[request.person] = request.at
+            if len(self._asked_at) > PEOPLE_KEPT:
+                self._asked_at.popitem(last=False)
+            return True
+
+    def waits(self, person: str, action: str, org: str | None) -> bool:
+        """Tell whether a request waits for an admin."""
+        with self._lock:
+            return (person, action, org) in self._requests
+
+    def requests(self) -> tuple[Request, ...]:
+        """Return what waits, the oldest first."""
+        with self._lock:
+            return tuple(self._requests.values())
+
+    def settle(self, request: Request) -> None:
+        """Forget a request that was dealt with."""
+        with self._lock:
+            self._requests.pop(request.line, None)
 
     def people(self) -> tuple[Seen, ...]:
         """Return who was seen, the latest first."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from stguard.app import localaccounts, private
+from stguard.app import asking, localaccounts, private
 from stguard.app.place import OURS, at
 from stguard.app.standing import Standing, standing_or_none
 from stguard.errors import PolicyFileError, Severity, StguardError
@@ -208,6 +208,8 @@ def show_refusal(asked: Standing, decision: Decision, *, brief: bool = False, lo
                 st.markdown(f"- {plain(item)}")
         for hint in _ways_on(asked, decision):
             st.write(hint)
+        if locked:
+            asking.draw(asked, decision)
         _signed_in_as(asked)
         if not asked.by_session:
             st.button("Sign in with another account", key="stguard_switch_account", on_click=st.logout, icon=SIGN_IN)

@@ -212,7 +212,7 @@ def test_a_refusal_is_listed_explained_and_leads_to_the_person(admin: Any, visit
     at = tab(admin.run("ada"), "refusals")
     assert "Vera · page exports" in at.expander[0].label
     assert "can't open **page exports**" in at.warning[0].value
-    at.button(key="stguard_admin_refusal_0").click().run()
+    at.button(key="stguard_admin_open_refusal_0").click().run()
     assert at.selectbox(key="stguard_admin_person").value == "email:vera@acme.com"
     assert "can't open **page exports**" in at.warning[0].value
 

@@ -155,7 +155,7 @@ def test_the_grant_that_a_refusal_leads_to_is_filled_in(admin: Any, visit: Any) 
     admin.run("nina")
     visit("admin")
     at = open_tab(admin.run("ada"), "refusals")
-    at.button(key="stguard_admin_grant_0").click().run()
+    at.button(key="stguard_admin_grant_refusal_0").click().run()
     assert at.selectbox(key="stguard_admin_person").value == "email:nina@acme.com"
     assert at.selectbox(key="stguard_admin_grant_role").value == "viewer"
 

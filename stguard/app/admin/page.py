@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from stguard.app import screens
-from stguard.app.admin import access, changes, editor, grants, guarding, history, people, refusals
+from stguard.app.admin import access, changes, editor, grants, guarding, history, people, refusals, requests
 from stguard.app.guard import requires
 from stguard.app.private import StreamlitPage
 from stguard.app.standing import Standing, standing, standing_or_none
@@ -31,6 +31,7 @@ _TABS: Final[dict[str, tuple[str, Callable[[Standing], None]]]] = {
     "policy": (":material/description: Policy", editor.draw),
     "history": (":material/history: History", history.draw),
     "refusals": (":material/block: Refusals", refusals.draw),
+    "requests": (":material/mail: Requests", requests.draw),
 }
 
 
@@ -57,6 +58,8 @@ def admin_page(
         _draw(title)
 
     asked = standing_or_none()
+    if asked is not None:
+        asked.settings.recent.takes_requests = True
     opens = asked is not None and guarding.may_view(asked).allowed
     page = st.Page(draw, title=title, icon=icon, url_path=url_path, visibility="visible" if opens else "hidden")
     if not isinstance(page, StreamlitPage):

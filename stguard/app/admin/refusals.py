@@ -55,35 +55,52 @@ def _label(asked: Standing, each: Refusal, *, now: float) -> str:
 
 
 def _explain(asked: Standing, each: Refusal, person: Person | None, *, number: int) -> None:
-    subject = person.subject(asked.policy) if person is not None else None
-    if person is not None and subject is not None and each.action in people.actions_of(asked.policy):
-        try:
-            decision = asked.policy.decide(subject, each.action, org=each.org)
-        except ConfigurationError:
-            pass  # the policy has changed, and no longer knows the org
-        else:
-            if decision.allowed:
-                st.success("They may by now.", icon=":material/check_circle:")
-            else:
-                people.answer(asked.policy, person, decision)
-            if people.a_role_may_help(asked, decision):
-                st.button(
-                    "Grant this…",
-                    key=f"stguard_admin_grant_{number}",
-                    on_click=_grant,
-                    args=(asked.policy, person.key, each.action, each.org),
-                    icon=":material/add:",
-                )
+    if person is None or not explain(asked, person, each.action, each.org, key=f"refusal_{number}"):
+        st.write(words.reason_shown(each.reason))
+        people.ways(each.missing)
+
+
+def explain(asked: Standing, person: Person, action: str, org: str | None, *, key: str) -> bool:
+    """Draw why somebody may not do something, as the policy has it now, and the ways on.
+
+    Args:
+        asked: who asks.
+        person: about whom.
+        action: a permission or `page:NAME`.
+        org: the org to ask in; None for none.
+        key: tells the buttons apart.
+
+    Returns:
+        False, with nothing drawn, when the policy can't be asked that any more.
+    """
+    subject = person.subject(asked.policy)
+    if subject is None or action not in people.actions_of(asked.policy):
+        return False
+    try:
+        decision = asked.policy.decide(subject, action, org=org)
+    except ConfigurationError:
+        return False  # the policy has changed, and no longer knows the org
+    if decision.allowed:
+        st.success("They may by now.", icon=":material/check_circle:")
+    else:
+        people.answer(asked.policy, person, decision)
+    with st.container(horizontal=True):
+        if people.a_role_may_help(asked, decision):
             st.button(
-                "Open this person",
-                key=f"stguard_admin_refusal_{number}",
-                on_click=_open,
-                args=(person.key, each.action, each.org),
-                icon=":material/person:",
+                "Grant this…",
+                key=f"stguard_admin_grant_{key}",
+                on_click=_grant,
+                args=(asked.policy, person.key, action, org),
+                icon=":material/add:",
             )
-            return
-    st.write(words.reason_shown(each.reason))
-    people.ways(each.missing)
+        st.button(
+            "Open this person",
+            key=f"stguard_admin_open_{key}",
+            on_click=_open,
+            args=(person.key, action, org),
+            icon=":material/person:",
+        )
+    return True
 
 
 def _grant(policy: Policy, person: str, action: str, org: str | None) -> None:
