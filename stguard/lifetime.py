@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
 
 LATEST: Final = 1e11
 """First number of Unix seconds that is taken for something else."""
+
+SHORTEST: Final = 60.0
+"""Seconds that a login must last to be of any use."""
+
+TOKEN: Final = 3600.0
+"""Seconds for which providers usually make a token."""
 
 
 def ends_at(policy: Policy, subject: Subject) -> float:
@@ -61,6 +68,20 @@ def ended(policy: Policy, subject: Subject, *, at: float, last_seen: float | Non
     idle = policy.parts.sessions.idle
     seen = made_at(subject) if last_seen is None else last_seen
     return idle is not None and (seen is None or at - seen >= idle)
+
+
+def lets_in(policy: Policy, subject: Subject, *, at: float) -> bool:
+    """Tell whether a sign-in at a moment would count: who is signed out by a change can then come back.
+
+    Args:
+        policy: the policy.
+        subject: who signs in, with the claims of an earlier login.
+        at: the moment of the new login, Unix seconds. It must last for `SHORTEST` seconds.
+    """
+    moments = {"iat": at, "auth_time": at, "exp": at + TOKEN}
+    fresh = {claim: moment for claim, moment in moments.items() if _moment(subject, claim) is not None}
+    login = replace(subject, claims={**subject.claims, **fresh})
+    return not ended(policy, login, at=at + SHORTEST, last_seen=at)
 
 
 def _moment(subject: Subject, claim: str) -> float | None:

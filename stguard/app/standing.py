@@ -11,7 +11,7 @@ import logging
 import operator
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -397,6 +397,18 @@ def subject_with(claims: Claims | None, facts: Facts, policy: Policy) -> Subject
         active_org=facts.active_org,
         impersonator=facts.impersonator,
     )
+
+
+def standing_under(asked: Standing, policy: Policy) -> Standing:
+    """Return how who asks would stand under another policy: with the same claims and facts, once they sign in anew."""
+    known = asked.memo.known
+    subject = None
+    if asked.subject is not None and known is not None:
+        # SECURITY: made anew of the claims; what the subject holds was read by the rules of the policy in force.
+        subject = subject_with(known.claims, joined(known.answers) if known.answers else _NOTHING_ADDED, policy)
+    if subject is not None and not lifetime.lets_in(policy, subject, at=time.time()):
+        subject = None
+    return replace(asked, policy=policy, subject=subject)
 
 
 def standing_or_none() -> Standing | None:

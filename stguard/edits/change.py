@@ -346,6 +346,8 @@ def _locks_out(before: Policy | None, after: Policy, editor: Subject | None, now
                 f"only whom the identity provider gives a role could edit the policy ({EDIT}), nobody by an assignment"
             )
         return f"nobody would be left who may edit the policy ({EDIT}); give it to a role that somebody has"
+    if before is not None and _editors(before, _FAR) & _ASSIGNED and not _editors(after, _FAR) & _ASSIGNED:
+        return f"once what is given for a time has ended, nobody would be left who may edit the policy ({EDIT})"
     if editor is None or _may_edit(after, editor, now):
         return None
     if before is not None and not _may_edit(before, editor, now):
@@ -355,6 +357,10 @@ def _locks_out(before: Policy | None, after: Policy, editor: Subject | None, now
 
 _ASSIGNED: Final = frozenset(kind.value for kind in WhoKind if kind is not WhoKind.ROLE) | {SIGNED_IN}
 """Kinds of holders who are sure to exist: those that the policy names, and not whoever comes with a role."""
+
+
+_FAR: Final = 250_000_000_000.0
+"""A moment after all that is given for a time has ended, in Unix seconds: the year 9892."""
 
 
 def _editors(policy: Policy, now: float) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -325,6 +326,56 @@ def test_locking_everyone_out_takes_words(admin: Any, text: str, sentence: str) 
     at.text_input(key="stguard_admin_confirm").set_value("Lock everyone out ")
     press(at, "Save")
     assert file(admin).read_text() == text
+
+
+BY_CLAIM = """stguard: 1
+identity: {role_names: {Chief: keeper}}
+roles: {keeper: {allow: "policy:*"}}
+assign: [{role: keeper, email: kim@acme.com}]
+pages: {home: signed_in}
+"""
+SHUT = "you could not edit the policy any more"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        (BY_CLAIM, BY_CLAIM.replace("Chief", "Boss"), SHUT),
+        (POLICY, POLICY + "  admin: {email: kim@acme.com}\n", SHUT),
+        (POLICY, POLICY + '  "*": {email: kim@acme.com}\n', SHUT),
+        (POLICY, POLICY + "  admin: signed_in\nforbid: [{page: admin, everyone: signed_in}]\n", SHUT),
+        (POLICY, POLICY + 'revoked: [{everyone: signed_in, before: "2999-01-01T00:00:00Z"}]\n', SHUT),
+        (POLICY, POLICY + "sessions: {max_age: 1s}\n", SHUT),
+        (
+            POLICY,
+            re.sub("keeper, (.*)@acme.com", r'keeper, \1@acme.com, until: "2999-01-01T00:00:00Z", reason: x', POLICY),
+            "Once what is given for a time has ended",
+        ),
+    ],
+    ids=["role names", "page", "other pages", "page forbidden", "signed out for long", "signed out at once", "ends"],
+)
+def test_taking_ones_own_editing_away_by_anything_else_takes_words_too(
+    admin: Any, claims: Any, before: str, after: str, sentence: str
+) -> None:
+    admin.policy(before)
+    ada = {**claims("ada"), "roles": ["Chief"], "iat": int(datetime.now(tz=UTC).timestamp())}
+    at = open_tab(admin.run(ada), "policy")
+    editor(at).set_value(after).run()
+    at = press(at, PREVIEW)
+    assert sentence in told(at)
+    press(at, "Save")
+    assert file(admin).read_text() == before
+
+
+@pytest.mark.parametrize(
+    "more",
+    ['revoked: [{everyone: signed_in, before: "2020-01-01T00:00:00Z"}]\n', "sessions: {max_age: 1h, idle: 30m}\n"],
+)
+def test_being_signed_out_is_no_lock_out_for_who_can_sign_in_again(admin: Any, claims: Any, more: str) -> None:
+    at = open_tab(admin.run({**claims("ada"), "iat": 1_500_000_000}), "policy")
+    editor(at).set_value(POLICY + more).run()
+    press(press(at, PREVIEW), "Save")
+    assert file(admin).read_text() == POLICY + more
 
 
 def test_a_cross_org_role_that_becomes_one_of_an_org_locks_out_too(admin: Any) -> None:

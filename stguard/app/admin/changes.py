@@ -16,8 +16,9 @@ from stguard import edits
 from stguard.analysis.circumstances import Side, cases
 from stguard.analysis.diagram import NEVER
 from stguard.app.admin import directory, words
-from stguard.app.admin.guarding import EDIT, VIEW, editing, insist
+from stguard.app.admin.guarding import EDIT, editing, insist, may_edit
 from stguard.app.screens import one_line, plain
+from stguard.app.standing import standing_under
 from stguard.errors import Severity
 from stguard.store import PolicyStore
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from stguard.app.standing import Standing
     from stguard.edits import Edit, Outcome
     from stguard.errors import Problem
-    from stguard.model import Subject
     from stguard.policy import Policy
 
 CONFIRMATION: Final = "lock everyone out"
@@ -40,6 +40,9 @@ REASON_LENGTH: Final = 200
 
 GROUPS: Final = 40
 """Most people and groups whose gains or losses are listed one by one."""
+
+PAGE: Final = "stguard_admin_page"
+"""Key under which the session knows the name of this page in the policy."""
 
 _PROPOSAL: Final = "stguard_admin_proposal"
 _SAID: Final = "stguard_admin_said"
@@ -170,10 +173,13 @@ def _lockout(asked: Standing, path: Path, outcome: Outcome) -> str | None:
             "After this change nobody could edit the policy any more, not even you. Only somebody with access to the "
             "server could undo it."
         )
-    who = asked.subject
-    if who is not None and _edits(asked.policy, who) and not _edits(after, who):
-        return "After this change you could not edit the policy any more. Somebody else would have to undo it."
-    return None
+    before, then = asked, standing_under(asked, after)
+    if (may_edit(before) and not may_edit(then)) or (_opens_page(before) and not _opens_page(then)):
+        return (
+            "After this change you could not edit the policy any more. Somebody else would have to undo it, if anybody "
+            "still can."
+        )
+    return None if outcome.locks_out is None else f"{outcome.locks_out[:1].upper()}{outcome.locks_out[1:]}."
 
 
 def _after(path: Path, outcome: Outcome) -> Policy | None:
@@ -201,16 +207,10 @@ def _anybody(policy: Policy) -> bool:
     )
 
 
-def _edits(policy: Policy, editor: Subject) -> bool:
-    """Tell whether who edits could do so under another policy."""
-    subject = policy.subject(
-        editor.claims,
-        roles=editor.roles,
-        groups=editor.groups,
-        memberships=tuple(editor.memberships.values()),
-        unknown={key: why for key, why in editor.unknown.items() if key in ("roles", "groups", "memberships")},
-    )
-    return all(policy.holds(subject, rule, org=None) for rule in (VIEW, EDIT))
+def _opens_page(asked: Standing) -> bool:
+    """Tell whether the policy opens this page itself to who asks: its rules count besides the right to edit."""
+    page = st.session_state.get(PAGE)
+    return isinstance(page, str) and asked.page(page, org=asked.org).allowed
 
 
 # --- saving ----------------------------------------------------------------------------------------------------------

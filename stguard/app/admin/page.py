@@ -55,6 +55,7 @@ def admin_page(
 
     @requires("policy:view")
     def draw() -> None:
+        st.session_state[changes.PAGE] = url_path
         _draw(title)
 
     asked = standing_or_none()
