@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from stguard import lifetime
-from stguard.analysis.grants import Grants
 from stguard.app import listed, logins, private, wishes
 from stguard.app.settings import Settings, known_settings, settings_of
 from stguard.audit import Record
@@ -32,6 +31,7 @@ from stguard.sources.answers import BLOCKED, Answer, Answers, joined
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from stguard.analysis.grants import Grants
     from stguard.app.private import ScriptRunContext
     from stguard.policy import Policy
     from stguard.sources.authenticator import AuthenticatorSession
@@ -308,6 +308,8 @@ def _record(subject: Subject | None, decision: Decision, policy: Policy, session
 
 @lru_cache(maxsize=4)
 def _grants(policy: Policy) -> Grants:
+    from stguard.analysis.grants import Grants  # noqa: PLC0415  only an audit needs it
+
     return Grants(policy)
 
 
