@@ -283,6 +283,8 @@ def _separating(view: View, role: int) -> str | None:
 def _missing(view: View, asked: Rule, *, blocks: Sequence[Block], at: float) -> tuple[str, ...]:
     if view.subject is None:
         return ("to sign in",)
+    if view.asked is None and (elsewhere := _orgs_allowing(view, asked, blocks=blocks, at=at)):
+        return tuple(_active(org) for org in elsewhere[:SHOWN_LIMIT])
     lifted = [_lift(view, block) for block in blocks if block_value(block, view) != FALSE]
     ways = _together([_to_true(view, asked, at=at), *lifted])
     if not ways:
@@ -313,7 +315,7 @@ def _to_true(view: View, asked: Rule, *, at: float) -> list[Way]:
         case RoleIs(names):
             return [way for name in names for way in _to_role(view, view.tables.role_index[name])]
         case OrgIs(names):
-            return [(f"org {quote(name)} as the active one",) for name in names]
+            return [(_active(name),) for name in names]
         case _:
             return _to_fact(view, asked)
 
@@ -401,7 +403,7 @@ def _place(view: View, number: int) -> str:
     org = view.org or view.asked
     if org is not None:
         return f" in org {quote(org)}"
-    return " in every org" if view.tables.cross_org >> number & 1 else " in the active org, and to choose that org"
+    return " in every org" if view.tables.cross_org >> number & 1 else " in an org, and that org as the active one"
 
 
 def _unseparated(view: View, number: int) -> str:
@@ -421,28 +423,36 @@ def _to_permission(view: View, name: str, *, at: float) -> list[Way]:
     lifted = [_lift(view, block) for block in blocks]
     if view.granted & mask:
         return _together(lifted)
-    elsewhere: list[Way] = []
-    if tables.multi_tenant and view.org is None:
-        elsewhere = [(f"org {quote(org)} as the active one",) for org in _orgs_allowing(view, number, at=at)]
+    elsewhere: list[Way] = [(_active(org),) for org in _orgs_allowing(view, PermissionIs((name,)), blocks=(), at=at)]
     granting = [role for role in range(len(tables.grants)) if tables.grants[role] & mask]
     among = sum(1 << role for role in granting)
     # A role that inherits another one that would do is never the least that is missing.
     least = [role for role in granting if not tables.holds[role] & among & ~(1 << role)]
     if tables.multi_tenant and view.org is None and view.asked is None:
-        least = [role for role in least if tables.cross_org >> role & 1]
+        everywhere = [role for role in least if tables.cross_org >> role & 1]
+        least = everywhere if everywhere or elsewhere else least
     ways = [way for role in least for way in _to_role(view, role)][:WAYS_LIMIT]
     ways = sorted(dict.fromkeys(ways), key=lambda way: way[0].startswith("to know"))
     return elsewhere + (_together([ways, *lifted]) if ways else [])
 
 
-def _orgs_allowing(view: View, number: int, *, at: float) -> list[str]:
+def _orgs_allowing(view: View, asked: Rule, *, blocks: Sequence[Block], at: float) -> list[str]:
+    """Return the orgs of the subject in which the rule holds and nothing blocks it, where no org is active."""
     subject = view.subject
-    if subject is None:
+    if subject is None or not view.tables.multi_tenant or view.org is not None:
         return []
     orgs = {*subject.memberships, *(org for org in holdings_of(view.tables, subject).certain if org not in (None, "*"))}
     listed = sorted(org for org in orgs if isinstance(org, str))[:WAYS_LIMIT]
     views = ((org, view_of(view.tables, subject, org=org, at=at)) for org in listed)
-    return [org for org, other in views if permission_value(other, number) == TRUE]
+    return [
+        org
+        for org, other in views
+        if rule_value(asked, other) == TRUE and all(block_value(block, other) == FALSE for block in blocks)
+    ]
+
+
+def _active(org: str) -> str:
+    return f"org {quote(org)} as the active one"
 
 
 def _lift(view: View, block: Block) -> list[Way]:
@@ -508,7 +518,7 @@ def _opening(view: View, *, at: float) -> list[str]:
     moment = datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="seconds")
     if view.subject is None:
         return [f"at {moment}: nobody is signed in"]
-    lines = [f"at {moment}: subject {quote(view.subject.id or 'without id')}"]
+    lines = [f"at {moment}: subject {quote(view.subject.id) if view.subject.id else 'without an id'}"]
     if view.tables.multi_tenant:
         if view.org is not None:
             lines.append(f"active org {quote(view.org)}")

@@ -359,6 +359,25 @@ def test_without_an_org_no_org_is_right(multi: Policy) -> None:
     assert (decision.allowed, decision.reason) == (False, Reason.NO_ORG)
 
 
+@pytest.mark.parametrize(
+    ("rule", "missing"),
+    [
+        (PermissionIs(("report:edit",)), "org `acme` as the active one"),
+        (RoleIs(("editor",)), "org `acme` as the active one"),
+        (AllOf((RoleIs(("viewer",)), PermissionIs(("report:edit",)))), "org `acme` as the active one"),
+        (RoleIs(("payer",)), "role `payer` in an org, and that org as the active one"),
+    ],
+)
+def test_without_an_org_the_answer_names_the_orgs_that_would_do(multi: Policy, rule: Rule, missing: str) -> None:
+    assert multi.explain(multi.subject(ANN), rule, at=NOW).missing == (missing,)
+
+
+def test_without_an_org_a_permission_held_in_none_takes_a_role_in_one() -> None:
+    text = MULTI.replace('allow: "*:view"', 'allow: "billing:pay"')
+    decision = decided(text, person(email="zoe@acme.com"), "report:edit")
+    assert decision.missing == ("role `editor` in an org, and that org as the active one",)
+
+
 # --- role ------------------------------------------------------------------------------------------------------------
 
 
