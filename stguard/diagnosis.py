@@ -622,8 +622,8 @@ def _became(subject: Subject | None, setup: Setup) -> Iterator[tuple[str, str]]:
     yield "id", subject.id or "none"
     yield "name", subject.name or "none"
     yield "e-mail", subject.email or "none that counts"
-    yield "groups", _names(subject.groups)
-    yield "roles", _names(subject.roles)
+    yield "groups", _known(subject, "groups", subject.groups)
+    yield "roles", _known(subject, "roles", subject.roles)
     for org, membership in sorted(subject.memberships.items()):
         held = _names(membership.roles or ())
         granted = f"; permissions: {_names(membership.permissions)}" if membership.permissions else ""
@@ -635,6 +635,14 @@ def _became(subject: Subject | None, setup: Setup) -> Iterator[tuple[str, str]]:
         yield "active org", subject.active_org
     if subject.impersonator is not None:
         yield "acted as by", subject.impersonator
+
+
+def _known(subject: Subject, fact: str, names: Iterable[str]) -> str:
+    """Return names that are held, and whether there may be others: what is unknown is not none."""
+    listed = _names(names)
+    if fact not in subject.unknown:
+        return listed
+    return "unknown" if listed == "none" else f"{listed}; others unknown"
 
 
 def _names(names: Iterable[str]) -> str:

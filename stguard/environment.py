@@ -275,6 +275,9 @@ def _okta_metadata(values: Mapping[str, str]) -> str:
     return f"https://{host if '.' in host else f'{host}.okta.com'}{path}{METADATA}"
 
 
+SAME_PAGE: Final = "the same page"
+"""How a line of a list refers to the page that the first variable is found at."""
+
 RECIPES: Final = (
     # https://developers.google.com/identity/openid-connect/openid-connect#discovery
     _recipe(
@@ -565,7 +568,13 @@ class _Reading:
         elif variable.name == "COOKIE_SECRET":
             self.problems.append(f"`COOKIE_SECRET` {state}; make one with `{MAKE_SECRET}`")
         else:
-            self.problems.append(f"`{variable.name}` {state}; {variable.where}")
+            self.problems.append(f"`{variable.name}` {state}; {self._place(variable)}")
+
+    def _place(self, variable: Variable) -> str:
+        """Return where its value is found, with the page's name in place of `the same page`: this line stands alone."""
+        recipes = (*RECIPES, *self.oidc)
+        page = next((r.variables[0].where.rpartition(" > ")[0] for r in recipes if variable in r.variables), "")
+        return variable.where.replace(SAME_PAGE, page, 1) if page else variable.where
 
     def _misspelt(self, name: str) -> str | None:
         """Return a variable that is set and looks like a variable that isn't; None when there is none."""

@@ -311,3 +311,8 @@ def test_every_variable_that_holds_a_secret_is_known_to_the_redactor() -> None:
     names += [v.name for v in environment.GENERAL if v.secret]
     for name in names:
         assert diagnosis.redactor(Setup(environ={name: CANARY}))(CANARY) == diagnosis.REDACTED
+
+
+def test_what_is_unknown_is_not_shown_as_none() -> None:
+    became = dict(account({"iss": "https://id.acme.com", "sub": "1", "roles": []}).became)
+    assert (became["groups"], became["roles"]) == ("unknown", "none")

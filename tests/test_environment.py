@@ -296,3 +296,9 @@ def test_the_pages_about_providers_name_variables_that_exist() -> None:
             assert name in known or (oidc and name in environment.oidc(oidc[1]).names()), f"{page.name}: {name}"
             named += 1
     assert named > len(environment.RECIPES)
+
+
+def test_a_missing_secret_names_the_page_where_it_is_found() -> None:
+    told = problems(GOOGLE_CLIENT_ID="1-a.apps.googleusercontent.com")
+    assert "`GOOGLE_CLIENT_SECRET` is not set; Google Cloud console > " in told
+    assert environment.SAME_PAGE not in told
