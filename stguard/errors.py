@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 QUOTE_LIMIT = 60
 """Longest piece of outside text that a message repeats, in characters."""
 
+KNOWN_LIMIT = 6
+"""Most names that a message lists."""
+
 
 class StguardError(Exception):
     """Be the root of every error that stguard raises on purpose."""
@@ -115,3 +118,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return ""
     match = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean {quote(match[0])}?" if match else ""
+
+
+def nearest_or_known(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean ...?`, or the first few known names when none is near.
+
+    >>> nearest_or_known("billing", ["home", "settings"])
+    '; known are `home`, `settings`'
+    >>> nearest_or_known("hme", ["home", "settings"])
+    '; did you mean `home`?'
+    """
+    names = sorted(known)
+    shown = ", ".join(quote(each) for each in names[:KNOWN_LIMIT]) + (", …" if len(names) > KNOWN_LIMIT else "")
+    return nearest(name, names) or (f"; known are {shown}" if names else "")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stguard import engine, reasons
 from stguard.claims import Vocabulary, subject_from
-from stguard.errors import ConfigurationError, PolicyFileError, Problem, Severity, nearest, quote
+from stguard.errors import ConfigurationError, PolicyFileError, Problem, Severity, nearest_or_known, quote
 from stguard.model import (
     BUILT_IN_PERMISSIONS,
     EMPTY,
@@ -431,16 +431,16 @@ class Policy:
                 f"org {quote(org)} given, but the policy has no `orgs`; add `orgs:` or leave it out"
             )
         if not self.parts.orgs_from_identity and org not in (self.parts.orgs or {}):
-            raise ConfigurationError(f"unknown org {quote(org)}{nearest(org, self.orgs)}")
+            raise ConfigurationError(f"unknown org {quote(org)}{nearest_or_known(org, self.orgs)}")
 
     def _page_asked(self, action: object) -> str:
         if not isinstance(action, str):
             raise ConfigurationError(f"expected a permission or `page:NAME`, got {quote(repr(action))}")
         if not action.startswith(PAGE_ACTION):
-            raise ConfigurationError(f"unknown permission {quote(action)}{nearest(action, self.permissions)}")
+            raise ConfigurationError(f"unknown permission {quote(action)}{nearest_or_known(action, self.permissions)}")
         page = action.removeprefix(PAGE_ACTION)
         if page == DEFAULT_PAGE or (page not in self.parts.pages and DEFAULT_PAGE not in self.parts.pages):
-            raise ConfigurationError(f"unknown page {quote(page)}{nearest(page, self.page_names)}")
+            raise ConfigurationError(f"unknown page {quote(page)}{nearest_or_known(page, self.page_names)}")
         return page
 
     def _page_rule(self, page: str) -> Rule | None:
@@ -452,7 +452,7 @@ class Policy:
         known = tuple(known)
         for name in names:
             if name not in known:
-                raise ConfigurationError(f"unknown {kind} {quote(name)}{nearest(name, known)}")
+                raise ConfigurationError(f"unknown {kind} {quote(name)}{nearest_or_known(name, known)}")
 
 
 def _some(names: tuple[str, ...] | str, kind: str) -> tuple[str, ...]:
@@ -510,7 +510,12 @@ def run_tests(policy: Policy, *, now: float | None = None) -> tuple[TestResult, 
         ]
         pages = policy.pages(subject, org=test.org, at=at)
         if test.sees is not None:
-            wrong += [f"sees {quote(name)} expected, but it is closed" for name in test.sees if name not in pages]
+            wrong += [
+                f"sees {quote(name)} expected, but it is closed: "
+                + _short(policy.decide(subject, PAGE_ACTION + name, org=test.org, at=at))
+                for name in test.sees
+                if name not in pages
+            ]
             wrong += [f"sees {quote(name)} too, not stated" for name in pages if name not in test.sees]
         wrong += [f"not_sees {quote(name)} expected, but it is open" for name in test.not_sees if name in pages]
         results.append(
@@ -527,8 +532,16 @@ def run_tests(policy: Policy, *, now: float | None = None) -> tuple[TestResult, 
 
 
 def _short(decision: Decision) -> str:
-    missing = f", missing {decision.missing[0]}" if decision.missing else ""
-    return decision.reason.value + (f" by {decision.rule}" if decision.rule else "") + missing
+    return decision.reason.value + (f" by {decision.rule}" if decision.rule else "") + _hint(decision.missing)
+
+
+def _hint(missing: tuple[str, ...]) -> str:
+    """Return what a test most likely lacks: the mark of a verified e-mail is easily forgotten in its claims."""
+    if not missing or missing == ("to sign in",):
+        return ""
+    hint = next((each for each in missing if each.startswith("to know the email: ")), missing[0])
+    wanted, _, why = hint.partition(": ")
+    return f", because {why}" if wanted.startswith("to know ") and why else f", missing {hint}"
 
 
 # --- meaning ---

@@ -35,7 +35,7 @@ roles:
 {more_roles}
 # Who gets which role, by one of: email, domain, group, claim, sub. E-mails count only when verified.
 assign:
-  - {{id: first-admin, role: admin, email: ann@example.com}}      # put your own e-mail here
+  - {{id: first-admin, role: admin, email: ann@example.com}}      # put your own e-mail here, and in `tests`
   - {{id: staff, role: viewer, domain: example.com}}
 # - {{id: analysts, role: viewer, group: analysts}}               # a group that the identity provider sends
 # - {{id: audit, role: viewer, email: sam@vendor.example, until: "2030-01-01T00:00:00Z", reason: TICKET-42}}

@@ -41,7 +41,9 @@ def locate(given: str | None, *, beside: Path = Path()) -> Path:
         if (beside / name).exists():
             return beside / name
     expected = " or ".join(f"`{beside / name}`" for name in DEFAULT_NAMES)
-    raise click.UsageError(f"no policy found; expected {expected}, or ${POLICY_VARIABLE}, or name the policy")
+    raise click.UsageError(
+        f"no policy found; expected {expected}, or ${POLICY_VARIABLE}, or name the policy; `stguard init` writes one"
+    )
 
 
 def load(path: Path, *, as_json: bool) -> Policy:

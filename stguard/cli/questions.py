@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -13,7 +14,7 @@ from stguard.cli.output import DENIED, FINE, FOUND, finish, json_option, print_j
 from stguard.cli.policies import load, locate
 from stguard.cli.who import Asker, asker, moment, read_moment
 from stguard.errors import ConfigurationError, quote
-from stguard.model import Membership
+from stguard.model import Membership, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from stguard.model import Decision, Subject
     from stguard.policy import Policy
 
+_FRACTION: Final = re.compile(r"\.\d+(?=Z$)")
 _ONE_OR_TWO: Final = (1, 2)
 
 
@@ -69,7 +71,7 @@ def _explained(decision: Decision, who: Asker, subject: Subject | None) -> Itera
     yield f"  who     {who.text}" + ("" if subject is not None else " (nobody signed in)")
     if decision.org is not None:
         yield f"  org     {decision.org}"
-    yield f"  at      {facts['at']}"
+    yield f"  at      {_FRACTION.sub('', facts['at'])}"
     yield f"  reason  {decision.reason.value.replace('_', ' ')}"
     if decision.rule is not None:
         yield f"  rule    {decision.rule}"
@@ -81,6 +83,8 @@ def _explained(decision: Decision, who: Asker, subject: Subject | None) -> Itera
         yield from (f"  {line}" for line in decision.trace)
     if who.claims is not None and subject is None:
         yield "note: the policy's `identity` takes these claims for nobody"
+    if decision.reason is Reason.NO_ORG and decision.org is None:
+        yield "note: no org was asked for; name one with --org"
     if who.by_email:
         yield (
             "note: an e-mail alone does not tell the groups and roles that the identity provider sends; they count as "

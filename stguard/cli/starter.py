@@ -162,6 +162,6 @@ def _new_menu(source: AppSource, main: Path) -> Iterator[str]:
 
 def _next(main: Path, policy: Path) -> Iterator[str]:
     yield ""
-    yield f"then put your e-mail into {policy.as_posix()}, and:"
+    yield f"then put your e-mail into {policy.as_posix()}, under `assign` and `tests`, and:"
     yield f"  stguard check {policy.parent.as_posix()} --app {main.as_posix()}"
     yield f"  stguard dev {main.as_posix()}"

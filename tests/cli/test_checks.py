@@ -110,7 +110,8 @@ def test_no_policy_at_all_is_wrong_usage(run: Run) -> None:
     ran = run("check")
     assert (ran.code, ran.out) == (2, "")
     assert ran.error == (
-        "Error: no policy found; expected `policies` or `policy.yaml`, or $STGUARD_POLICY, or name the policy"
+        "Error: no policy found; expected `policies` or `policy.yaml`, or $STGUARD_POLICY, or name the policy; "
+        "`stguard init` writes one"
     )
     assert run("check", "").code == 2
 
@@ -181,9 +182,25 @@ def test_a_failing_inline_test_says_what_differed(run: Run, tmp_path: Path) -> N
     ran = run("test", "p.yaml")
     assert ran.code == 1
     assert ran.out.splitlines() == [
-        "FAIL p.yaml:4: anonymous: sees `home` expected, but it is closed",
+        "FAIL p.yaml:4: anonymous: sees `home` expected, but it is closed: not_signed_in",
         "1 test, 1 failed",
     ]
+
+
+def test_a_failing_inline_test_says_what_its_claims_lack(run: Run, tmp_path: Path) -> None:
+    text = """stguard: 1
+permissions: ["report:view"]
+roles: {viewer: {allow: "report:view"}, admin: {inherits: viewer}}
+assign: [{role: viewer, email: ann@acme.com}, {role: admin, group: admins}]
+pages: {settings: {role: admin}}
+tests:
+  - {as: {email: ann@acme.com}, can: "report:view"}
+  - {as: {email: ann@acme.com, email_verified: true, groups: [], roles: []}, sees: settings}
+"""
+    (tmp_path / "p.yaml").write_text(text)
+    first, second, _ = run("test", "p.yaml").out.splitlines()
+    assert first.endswith("but refused: unknown, because the e-mail is not verified")
+    assert second.endswith("but it is closed: not_granted, missing role `admin`")
 
 
 def test_tests_as_json_have_exactly_the_keys_of_the_contract(run: Run, tmp_path: Path) -> None:
@@ -198,7 +215,7 @@ def test_tests_as_json_have_exactly_the_keys_of_the_contract(run: Run, tmp_path:
                 "line": 4,
                 "name": "anonymous",
                 "ok": False,
-                "message": "sees `home` expected, but it is closed",
+                "message": "sees `home` expected, but it is closed: not_signed_in",
             }
         ],
     }

@@ -189,10 +189,10 @@ def test_the_version_is_shown(run: Run) -> None:
 
 
 def test_a_command_that_does_not_exist_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["nonsense"]) == 2
+    assert main(["chekc"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "No such command 'nonsense'" in err
+    assert "Error: unknown command `chekc`; did you mean `check`?" in err
 
 
 # --- dev and demo -----------------------------------------------------------------------------------------------------

@@ -82,6 +82,7 @@ def test_the_org_and_the_moment_count(orgs: Run) -> None:
     [
         (["report:exprt", "--as", "a@b.c"], "unknown permission `report:exprt`; did you mean `report:export`?"),
         (["page:hme", "--as", "a@b.c"], "unknown page `hme`; did you mean `home`?"),
+        (["page:zzz", "--as", "a@b.c"], "unknown page `zzz`; known are `home`, "),
         (["report:*", "--as", "a@b.c"], "unknown permission `report:*`"),
         (["report:view", "--as", "a@b.c", "--org", "acme"], "org `acme` given, but the policy has no `orgs`"),
         (["report:view"], "Missing option '--as'"),
@@ -229,3 +230,12 @@ def test_requests_that_can_not_be_opened_are_wrong_usage(team: Run, name: str) -
 
 def test_no_requests_are_wrong_usage(team: Run) -> None:
     assert team("decide").code == 2
+
+
+def test_a_question_in_no_org_says_which_org_would_do_and_how_to_name_it(orgs: Run, tmp_path: Path) -> None:
+    claims = {"email": "ann@acme.com", "email_verified": True, "department": "sales"}
+    (tmp_path / "ann.json").write_text(json.dumps(claims))
+    ran = orgs("explain", "report:view", "--as", "ann.json")
+    assert ran.code == 3
+    assert "  - org `acme` as the active one\n" in ran.out
+    assert "note: no org was asked for; name one with --org\n" in ran.out

@@ -82,7 +82,7 @@ def test_the_pages_of_the_app_get_a_rule_each_and_the_lines_to_change_are_shown(
         "    - pg = st.navigation(['views/home.py', 'views/1_on.py', 'views/settings.py'])",
         "    + pg = sg.navigation(['views/home.py', 'views/1_on.py', 'views/settings.py'])",
         "",
-        "then put your e-mail into policies/policy.yaml, and:",
+        "then put your e-mail into policies/policy.yaml, under `assign` and `tests`, and:",
         "  stguard check policies --app main.py",
         "  stguard dev main.py",
     ]
