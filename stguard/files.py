@@ -165,8 +165,9 @@ class Replacement:
             FileError: something can't be written; nothing is left behind.
         """
         try:
+            for path in self._contents:
+                _sweep(path)  # of all first: one file's name may begin with another's
             for path, data in self._contents.items():
-                _sweep(path)
                 if data is not None:
                     self._write(path, data)
         except OSError as error:

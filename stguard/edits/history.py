@@ -34,6 +34,7 @@ SHORTEST: Final = 4
 
 _INDEX: Final = "index.jsonl"
 _ID_LENGTH: Final = 12
+_ID: Final = re.compile(rf"[0-9a-f]{{{_ID_LENGTH}}}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -143,6 +144,9 @@ class History:
                 what = "gone" if data is None else "damaged"
                 raise EditError(f"version {version.id} can't be restored: its file {quote(name)} is {what}")
             found[name] = data
+        if version_id(found) != version.id:
+            # SECURITY: what is shown as one version is not to bring back another.
+            raise EditError(f"version {version.id} can't be restored: the history names other contents for it")
         return found
 
     def add(self, contents: Mapping[str, bytes], version: Version, *, model: Path) -> int:
@@ -249,7 +253,7 @@ def _read(line: bytes) -> Version | None:
         told = json.loads(line)
         texts = [told[key] for key in ("version", "author", "reason", "previous")]
         contents = told["files"]
-        if not (isinstance(told["id"], str) and all(isinstance(each, str | None) for each in texts)):
+        if not (_ID.fullmatch(told["id"]) and all(isinstance(each, str | None) for each in texts)):
             return None
         if not contents or not all(_is_file(name, digest) for name, digest in contents.items()):
             return None

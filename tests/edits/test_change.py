@@ -282,6 +282,30 @@ def test_damaged_lines_and_contents_of_the_history_are_noticed(policy: Path) -> 
         restored(policy, kept.id)
 
 
+def test_a_version_whose_line_names_other_contents_is_not_restored(policy: Path) -> None:
+    change(policy, give("eve@acme.com", "admin"), author="ada")
+    change(policy, give("vera@acme.com"), author="ada")
+    history = History(policy)
+    index = history.folder / "index.jsonl"
+    first, second, third = (json.loads(line) for line in index.read_text("utf-8").splitlines())
+    third["files"] = second["files"]
+    index.write_text("".join(json.dumps(line) + "\n" for line in (first, second, third)), "utf-8")
+    with pytest.raises(EditError, match="names other contents"):
+        restored(policy, third["id"])
+    index.write_text(json.dumps({**first, "id": "\x1b[2J"}) + "\n", "utf-8")
+    assert history.versions() == ()
+    assert history.damaged == 1
+
+
+def test_files_whose_names_begin_alike_are_edited_together(tmp_path: Path) -> None:
+    head, _, pages = POLICY.partition("pages:")
+    for name, text in (("a.yaml", head), ("a.yaml.b.yaml", "pages:" + pages)):
+        (tmp_path / name).write_text(text, "utf-8")
+    edit = {"a.yaml.b.yaml": f"# new\npages:{pages}", "a.yaml": f"# new\n{head}"}
+    assert change(tmp_path, edit, author="ada").written
+    assert all((tmp_path / name).read_text("utf-8") == text for name, text in edit.items())
+
+
 def test_a_clock_set_back_changes_neither_order_nor_what_is_restored(policy: Path) -> None:
     change(policy, give("bob@acme.com"), author="ann", now=1_900_000_000.0)
     late = change(policy, give("cid@acme.com"), author="ann", now=1_000_000_000.0)
