@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
-from stguard.analysis import Leftover, holders, leftovers, role_matrix
+from stguard.analysis import EntangledError, Leftover, holders, leftovers, role_matrix
 from stguard.analysis.rolematrix import Share
 from stguard.app.admin import tables, words
 from stguard.app.admin.people import YES, actions_of
@@ -92,7 +92,11 @@ def _holders(policy: Policy) -> None:
     )
     if action not in actions:
         return
-    found = holders(policy, action, at=time.time())
+    try:
+        found = holders(policy, action, at=time.time())
+    except EntangledError as error:
+        st.error(f"Who may can't be told: {plain(str(error))}", icon=":material/error:")
+        return
     if not found:
         st.info("Nobody may.")
         return
@@ -141,7 +145,11 @@ def _leftovers(policy: Policy) -> None:
         st.caption("Looking through a policy of this size can take a minute.")
         return
     with st.spinner("Looking…"):
-        found = _found(policy, int(time.time() // 86400))
+        try:
+            found = _found(policy, int(time.time() // 86400))
+        except EntangledError as error:
+            st.error(f"What changes nothing can't be told: {plain(str(error))}", icon=":material/error:")
+            return
     if not found:
         st.caption("Nothing. Every line of the policy has an effect.")
         return
