@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
-from stguard.app.recent import REASON_LENGTH, Request, key_of
+from stguard.app.recent import REASON_LENGTH, Request, called, key_of
 from stguard.app.standing import Standing, standing
 from stguard.audit import Event, Record
 from stguard.model import PAGE_ACTION
@@ -53,9 +53,7 @@ def _send(action: str, org: str | None) -> None:
     if asked.page(action.removeprefix(PAGE_ACTION), org=org).allowed:
         return
     reason = " ".join(str(st.session_state.get(_REASON) or "").split())[:REASON_LENGTH]
-    request = Request(
-        person=key, name=who.name or who.email or key, action=action, org=org, reason=reason, at=time.time()
-    )
+    request = Request(person=key, name=called(who) or key, action=action, org=org, reason=reason, at=time.time())
     if not asked.settings.recent.ask(request):
         st.session_state[_TURNED_AWAY] = True
         return

@@ -149,7 +149,7 @@ class Recent:
         line = (key, decision.action, decision.org)
         refusal = Refusal(
             person=key,
-            name=subject.name or subject.email or key,
+            name=called(subject) or key,
             action=decision.action,
             org=decision.org,
             reason=decision.reason,
@@ -207,6 +207,14 @@ class Recent:
         """Return what was refused, the latest first."""
         with self._lock:
             return tuple(reversed(self._refusals.values()))
+
+
+def called(subject: Subject) -> str:
+    """Return name and account of somebody, to show.
+
+    SECURITY: a name is what people call themselves, perhaps like somebody else; the account tells who they are.
+    """
+    return " · ".join(dict.fromkeys(part for part in (subject.name, subject.email or subject.id) if part))
 
 
 def key_of(subject: Subject) -> str | None:

@@ -210,7 +210,9 @@ def test_a_refusal_is_listed_explained_and_leads_to_the_person(admin: Any, visit
     admin.run("vera")
     visit("admin")
     at = tab(admin.run("ada"), "refusals")
-    assert "Vera · page exports" in "\n".join(each.label for each in (*at.expander, *at.status))
+    assert "Vera · vera@\N{WORD JOINER}acme\\.com · page exports" in "\n".join(
+        each.label for each in (*at.expander, *at.status)
+    )
     assert "can't open **page exports**" in at.warning[0].value
     at.button(key="stguard_admin_open_refusal_0").click().run()
     assert at.selectbox(key="stguard_admin_person").value == "email:vera@acme.com"
@@ -222,7 +224,9 @@ def test_a_page_that_is_asked_for_by_its_address_and_hidden_is_listed_too(admin:
     admin.run("nina")
     visit("admin")
     at = tab(admin.run("ada"), "refusals")
-    assert "Nina · page reports" in "\n".join(each.label for each in (*at.expander, *at.status))
+    assert "Nina · nina@\N{WORD JOINER}acme\\.com · page reports" in "\n".join(
+        each.label for each in (*at.expander, *at.status)
+    )
 
 
 # --- what is remembered ----------------------------------------------------------------------------------------------

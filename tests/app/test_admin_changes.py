@@ -161,6 +161,32 @@ def test_the_grant_that_a_refusal_leads_to_is_filled_in(admin: Any, visit: Any) 
     assert at.selectbox(key="stguard_admin_grant_role").value == "viewer"
 
 
+def test_a_last_day_that_has_passed_meanwhile_gives_no_role_without_end(admin: Any) -> None:
+    at = begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter")
+    at.date_input(key="stguard_admin_grant_until").set_value(datetime.now(tz=UTC).date() - timedelta(days=2))
+    at = press(at, PREVIEW)
+    assert "Save" not in [each.label for each in at.button]
+    assert "is in the past" in told(at)
+
+
+def test_a_role_without_end_is_called_so(admin: Any, shown: Any) -> None:
+    at = press(begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter"), PREVIEW)
+    assert "gets the role exporter, without end" in shown(at)
+
+
+def test_who_calls_themselves_like_somebody_else_is_shown_with_their_account(
+    admin: Any, visit: Any, shown: Any, claims: Any
+) -> None:
+    visit("reports")
+    admin.run({**claims("mallory"), "name": "ada@acme.com"})
+    visit("admin")
+    at = open_tab(admin.run("ada"), "refusals")
+    assert "mallory" in at.expander[0].label
+    at.button(key="stguard_admin_grant_refusal_0").click().run()
+    at = press(at, PREVIEW)
+    assert "mallory@\N{WORD JOINER}acme\\.com gets the role" in shown(at)
+
+
 # --- who may ---------------------------------------------------------------------------------------------------------
 
 

@@ -58,7 +58,9 @@ def test_a_request_reaches_the_admins_with_reason_and_a_way_to_grant(app: Any, v
     assert "You have asked for access" in shown(at)
     assert not [each for each in at.button if each.label == "Ask for access"]
     admin = queue(app, visit)
-    assert "Nina · page reports" in "\n".join(each.label for each in (*admin.expander, *admin.status))
+    assert "Nina · nina@\N{WORD JOINER}acme\\.com · page reports" in "\n".join(
+        each.label for each in (*admin.expander, *admin.status)
+    )
     assert "for the audit" in shown(admin)
     admin.button(key="stguard_admin_grant_request_0").click().run()
     assert admin.selectbox(key="stguard_admin_grant_role").value == "viewer"

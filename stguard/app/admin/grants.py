@@ -33,6 +33,10 @@ REVOKED: Final = "stguard_admin_revoke"
 KEPT: Final = (ROLE, ORG, UNTIL, REASON, REVOKED)
 """Keys whose values stay while a change is looked at, or another tab."""
 
+_FIRST: Final = date(1, 1, 1)
+_LAST: Final = date(9998, 12, 31)
+"""The last day after which there is another one anywhere on earth."""
+
 _LONGEST: Final = 200
 """Longest reason, in characters."""
 
@@ -65,7 +69,9 @@ def _give(policy: Policy, person: Person) -> None:
                 placeholder="An organization",
                 accept_new_options=policy.parts.orgs_from_identity,
             )
-        left.date_input("Last day (leave empty for no end)", value=None, key=UNTIL, min_value="today")
+        # SECURITY, STREAMLIT 1.67: a day outside of the limits becomes none, which would be a role without end; with
+        # `min_value="today"` also one chosen before midnight. What has passed is refused by the edit, in words.
+        left.date_input("Last day (leave empty for no end)", value=None, key=UNTIL, min_value=_FIRST, max_value=_LAST)
         right.text_input("Reason", key=REASON, max_chars=_LONGEST, placeholder="A ticket, a name")
         st.form_submit_button("Show what this changes", type="primary", on_click=_propose_grant, args=(person.key,))
 
@@ -97,13 +103,13 @@ def _propose_grant(key: str) -> None:
     until = end_of(day) if isinstance(day, date) else None
     reason = one_line(str(st.session_state.get(REASON) or ""))[:_LONGEST]
     where = f" in {words.org_shown(policy, str(org))}" if org else ""
-    last = f", up to and including {day:%Y-%m-%d}" if isinstance(day, date) else ""
+    last = f", up to and including {day:%Y-%m-%d}" if isinstance(day, date) else ", without end"
     grant = edits.Grant(
         person=edits.Person.read(person.key), role=str(role), org=org, until=until, reason=reason or None
     )
     changes.propose(
         TAB,
-        f"{person.short} gets the role {one_line(str(role))}{where}{last}",
+        f"{person.label} gets the role {one_line(str(role))}{where}{last}",
         grant,
         clears=(ROLE, ORG, UNTIL, REASON, OPEN),
     )
@@ -158,7 +164,7 @@ def _propose_revoke(key: str) -> None:
         return
     revoke = edits.Revoke(person=edits.Person.read(person.key), role=each.role, org=each.org)
     where = f" in {words.org_shown(policy, each.org)}" if each.org is not None else ""
-    changes.propose(TAB, f"{person.short} loses the role {one_line(each.role)}{where}", revoke, clears=(REVOKED,))
+    changes.propose(TAB, f"{person.label} loses the role {one_line(each.role)}{where}", revoke, clears=(REVOKED,))
 
 
 def find(key: str) -> Person | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from stguard import edits
-from stguard.analysis import Difference, difference
+from stguard.analysis import Difference, EntangledError, difference
 from stguard.app.admin import changes, directory, guarding, tables, words
 from stguard.app.admin.editor import difference_of_texts
 from stguard.app.admin.guarding import EDIT, editing, insist
@@ -50,7 +50,8 @@ def draw(asked: Standing) -> None:
     if not versions:
         st.info("Nothing has been changed here yet. The first change begins the history.", icon=":material/history:")
         return
-    names = {person.seen.key: person.short for person in directory.people(asked.policy, asked.settings.recent).values()
+    # SECURITY: with the account, since a name is what people call themselves.
+    names = {person.seen.key: person.label for person in directory.people(asked.policy, asked.settings.recent).values()
              if person.seen is not None}  # fmt: skip
     shown = versions[:SHOWN]
     tables.rows(
@@ -98,11 +99,13 @@ def _version(
     except (edits.EditError, edits.FileError) as error:
         st.error(plain(changes.told(error)), icon=":material/error:")
         return
+    except EntangledError:
+        pass  # it can be brought back all the same: a text of lines that changed is below
     if older is None:
         st.caption("This is the oldest version that is kept.")
     else:
         if found is None:
-            st.caption("One of the two has errors, so who gained and who lost can't be told.")
+            st.caption("Who gained and who lost can't be told: one of the two has errors, or rules too entangled.")
         else:
             changes.effects(asked, found.gains, found.losses, found.other)
         with st.expander("The lines that changed"):
@@ -142,6 +145,7 @@ def _found(path: Path, before: str, after: str) -> Difference | None:
     Raises:
         EditError: one of them is damaged or gone.
         FileError: the history can't be read.
+        EntangledError: their rules can't be worked out.
     """
     history = edits.History(path)
     try:
