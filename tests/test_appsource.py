@@ -174,6 +174,13 @@ def test_a_menu_is_read_however_it_is_made(app: Reader, menu: str) -> None:
     assert source.pages_complete, source.unread
 
 
+@pytest.mark.parametrize(("call", "name"), [("logout_page()", "logout"), ("logout_page(url_path='bye')", "bye")])
+def test_the_page_that_signs_out_is_known_by_its_url_path(app: Reader, call: str, name: str) -> None:
+    source = app(f"import stguard as sg\ndef a(): ...\nsg.navigation([a, sg.{call}])")
+    assert names(source) == ["a", name]
+    assert source.pages_complete, source.unread
+
+
 def test_the_sections_of_a_menu_are_kept(app: Reader) -> None:
     source = app("def a(): ...\ndef b(): ...\nsg.navigation({'': [a], 'Admin': [b]})")
     assert [(page.name, page.section) for page in source.pages] == [("a", None), ("b", "Admin")]

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _NAVIGATIONS: Final = {"streamlit.navigation": False, "stguard.navigation": True}
 _PAGE_CLASSES: Final = {"streamlit.Page", "streamlit.navigation.page.Page", "streamlit.navigation.page.StreamlitPage"}
 _OWN_PAGES: Final = {"stguard.admin_page"}
+_LOGOUT_PAGE: Final = "stguard.logout_page"
+_LOGOUT_NAME: Final = "logout"
+"""Its url path where the app gives it none."""
 _APPS: Final = {"streamlit.App", "streamlit.starlette.App", "stguard.App"}
 _VERBS: Final = {"stguard.requires", "stguard.authorize", "stguard.can", "stguard.explain"}
 _REQUIRES: Final = "stguard.requires"
@@ -250,6 +253,11 @@ class _Reader:
             self.other.pop(node, None)
             self.menu.setdefault(node, ())
             yield from self._page_call(node, scope, section)
+        elif isinstance(node, ast.Call) and self.names.outside(node.func, scope) == _LOGOUT_PAGE:
+            name = self._url_path(node, scope)
+            if name is not None:
+                place = scope.module.place(node)
+                yield DeclaredPage(name=name or _LOGOUT_NAME, place=place, section=section, hidden=True)
         elif not self._is_no_page(node, scope):
             yield from self._from_source(node, scope, DeclaredPage(name="", place=scope.module.place(node)), section)
 
@@ -277,14 +285,9 @@ class _Reader:
         if source is None or any(keyword.arg is None for keyword in call.keywords):
             self._note("a page", call, scope)
             return
-        given = _keyword(call, "url_path")
-        name = ""
-        if given is not None and not (isinstance(given, ast.Constant) and given.value is None):
-            text = self.names.text(given, scope)
-            if text is None:
-                self._note("the url path of a page", given, scope)
-                return
-            name = pagenames.of_url_path(text)
+        name = self._url_path(call, scope)
+        if name is None:
+            return
         visibility = _keyword(call, "visibility")
         hidden = visibility is not None and self.names.text(visibility, scope) == "hidden"
         declared = DeclaredPage(name=name, place=scope.module.place(call), section=section, hidden=hidden)
@@ -294,6 +297,17 @@ class _Reader:
             yield replace(declared, name=name or pagenames.of_title(text), external=True)
             return
         yield from self._from_source(source, scope, declared, section)
+
+    def _url_path(self, call: ast.Call, scope: Scope) -> str | None:
+        """Return the name that `url_path` gives a page, empty for none; None, and noted, when only running tells it."""
+        given = _keyword(call, "url_path")
+        if given is None or (isinstance(given, ast.Constant) and given.value is None):
+            return ""
+        text = self.names.text(given, scope)
+        if text is None:
+            self._note("the url path of a page", given, scope)
+            return None
+        return pagenames.of_url_path(text)
 
     def _from_source(
         self, source: ast.expr, scope: Scope, declared: DeclaredPage, section: str | None
