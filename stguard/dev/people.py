@@ -117,6 +117,14 @@ def _person(entry: object, *, number: int) -> Person:
     return from_claims({str(key): value for key, value in entry.items()})
 
 
+def _where(error: yaml.YAMLError | UnicodeDecodeError) -> str:
+    """Return in which line reading stopped, and why; empty when that isn't known."""
+    if isinstance(error, UnicodeDecodeError):
+        return "; save it as UTF-8"
+    mark = getattr(error, "problem_mark", None)
+    return f": line {mark.line + 1}: {getattr(error, 'problem', None) or 'unreadable'}" if mark else ""
+
+
 def read(path: Path) -> list[dict[str, Any]]:
     """Read a YAML or JSON file: a list of claims, one mapping for each person.
 
@@ -128,7 +136,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise ConfigurationError(f"{path}: can't be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: neither YAML nor JSON ({quote(error)})") from error
+        raise ConfigurationError(f"{path}: neither YAML nor JSON{_where(error)}") from error
     if not isinstance(content, list):
         raise ConfigurationError(f"{path}: expected a list of claims, one mapping for each person")
     try:

@@ -111,7 +111,7 @@ def test_a_file_of_claims_is_read_as_yaml_and_as_json(tmp_path: Path) -> None:
         ("- {name: Ann}", "person 1: expected `sub` or `email`"),
         ("- {sub: a}\n- {sub: a}", "person 2: `a` stands there twice"),
         ("[]", "nobody to sign in as"),
-        ("- {", "neither YAML nor JSON"),
+        ("- {sub: a}\n- {", "neither YAML nor JSON: line 2: "),
     ],
 )
 def test_a_bad_file_of_claims_is_refused_with_its_name(tmp_path: Path, text: str, message: str) -> None:
