@@ -18,6 +18,7 @@ from stguard.cli.output import (
     json_option,
     print_json,
     problems_document,
+    say,
 )
 from stguard.cli.policies import locate, policy_argument, refuse
 from stguard.errors import PolicyFileError, Severity
@@ -58,8 +59,8 @@ def check_command(policy: str | None, app: str | None, form: str, *, as_json: bo
         print_json(problems_document(problems, version=version))
     else:
         for problem in problems:
-            click.echo(_annotation(problem) if form == "github" else str(problem))
-        click.echo(_summary(path, loaded, problems))
+            say(_annotation(problem) if form == "github" else str(problem))
+        say(_summary(path, loaded, problems))
     finish(FOUND if has_errors(problems) else FINE)
 
 
@@ -129,10 +130,8 @@ def test_command(policy: str | None, *, as_json: bool) -> None:
     else:
         for result in results:
             line = f"{'ok  ' if result.ok else 'FAIL'} {result.file}:{result.line}: {result.name}"
-            click.echo(line if result.ok else f"{line}: {result.message}")
-        click.echo(
-            f"{count(len(results), 'test')}, {failed} failed" if results else "no tests; add some under `tests:`"
-        )
+            say(line if result.ok else f"{line}: {result.message}")
+        say(f"{count(len(results), 'test')}, {failed} failed" if results else "no tests; add some under `tests:`")
     finish(FOUND if failed else FINE)
 
 

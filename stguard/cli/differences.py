@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stguard.analysis import Change, EntangledError, Holder, difference, holders
-from stguard.cli.output import FINE, FOUND, Failure, finish, json_option, print_json
+from stguard.cli.output import FINE, FOUND, Failure, finish, json_option, print_json, say
 from stguard.cli.policies import load, locate
 from stguard.cli.questions import policy_and
 from stguard.errors import ConfigurationError
@@ -46,9 +46,9 @@ def diff_command(old: str, new: str, *, as_json: bool) -> None:
         print_json(document)
     else:
         for line in (*changes(found.gains, "gains", "+"), *changes(found.losses, "loses", "-"), *found.other):
-            click.echo(line)
+            say(line)
         if not found:
-            click.echo(NONE)
+            say(NONE)
     finish(FOUND if found else FINE)
 
 
@@ -88,7 +88,7 @@ def who_command(words: tuple[str, ...], org: str | None, *, as_json: bool) -> No
         print_json({"allowed": [holder.as_json() for holder in found]})
     else:
         for line in _holders(found):
-            click.echo(line)
+            say(line)
     finish(FINE)
 
 

@@ -11,7 +11,7 @@ import click
 
 from stguard import edits
 from stguard.cli.differences import NONE, changes
-from stguard.cli.output import FINE, FOUND, Failure, count, finish, json_option, print_json
+from stguard.cli.output import FINE, FOUND, Failure, count, finish, json_option, print_json, say
 from stguard.cli.policies import locate, policy_argument
 from stguard.cli.who import moment
 from stguard.edits.history import KEPT
@@ -123,9 +123,9 @@ def fmt_command(policy: str | None, *, check: bool, as_json: bool) -> None:
         print_json(outcome.as_json())
     else:
         for name in outcome.files:
-            click.echo(f"{'would lay out' if check else 'laid out'} {name}")
+            say(f"{'would lay out' if check else 'laid out'} {name}")
         if not outcome.files:
-            click.echo("nothing to lay out")
+            say("nothing to lay out")
     finish(FOUND if check and outcome.files else FINE)
 
 
@@ -138,16 +138,16 @@ def history_command(policy: str | None, *, as_json: bool) -> None:
     versions = history.versions()[::-1]
     if history.damaged:
         lines = count(history.damaged, "line")
-        click.echo(f"warning: {lines} of the history can't be read and is passed over: {history.folder}", err=True)
+        say(f"warning: {lines} of the history can't be read and is passed over: {history.folder}", err=True)
     if as_json:
         print_json({"versions": [version.as_json() for version in versions]})
     else:
         for version in versions:
             told = version.as_json()
             author = version.author if version.author is not None else "(found on the disk)"
-            click.echo(f"{version.id}  {told['time']}  {_one_line(author)}  {_one_line(version.reason or '')}".rstrip())
+            say(f"{version.id}  {told['time']}  {_one_line(author)}  {_one_line(version.reason or '')}".rstrip())
         if not versions:
-            click.echo("no versions yet; the first edit by `stguard grant`, `revoke` or `fmt` begins the history")
+            say("no versions yet; the first edit by `stguard grant`, `revoke` or `fmt` begins the history")
     finish(FINE)
 
 
@@ -175,7 +175,7 @@ def _edit(path: Path, edit: Made, *, reason: str, keep: int, yes: bool, as_json:
     if not as_json or not yes:
         _show(seen, err=as_json)
     if not yes and not click.confirm("write this?", default=False, err=as_json):
-        click.echo("not written", err=True)
+        say("not written", err=True)
         finish(FOUND)
         return
     # What was shown is what is written: with a question, files that changed meanwhile are looked at again by a person.
@@ -189,21 +189,21 @@ def _finish(outcome: edits.Outcome, *, as_json: bool) -> None:
         print_json(outcome.as_json())
     elif not outcome.ok:
         for problem in outcome.problems:
-            click.echo(str(problem), err=True)
-        click.echo("not written; the policy would be refused", err=True)
+            say(str(problem), err=True)
+        say("not written; the policy would be refused", err=True)
     elif not outcome.written:
-        click.echo("nothing to write; that stands in the policy already")
+        say("nothing to write; that stands in the policy already")
     else:
-        click.echo(f"written {', '.join(outcome.files)}; policy {outcome.version}, version {outcome.id} of its history")
+        say(f"written {', '.join(outcome.files)}; policy {outcome.version}, version {outcome.id} of its history")
     finish(FINE if outcome.ok else FOUND)
 
 
 def _show(outcome: edits.Outcome, *, err: bool) -> None:
     lines = [*changes(outcome.gains, "gains", "+"), *changes(outcome.losses, "loses", "-"), *outcome.other]
     for line in lines or [NONE]:
-        click.echo(line, err=err)
+        say(line, err=err)
     if outcome.locks_out:
-        click.echo(f"warning: {outcome.locks_out}", err=True)
+        say(f"warning: {outcome.locks_out}", err=True)
 
 
 def _can_ask() -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from stguard.analysis import RoleRow, Share, role_matrix
-from stguard.cli.output import FINE, finish, json_option, print_json
+from stguard.cli.output import FINE, finish, json_option, print_json, say
 from stguard.cli.policies import load, locate, policy_argument
 from stguard.errors import ConfigurationError
 
@@ -38,7 +38,7 @@ def matrix_command(policy: str | None, org: str | None, *, as_json: bool) -> Non
         print_json({"roles": {role: row.as_json() for role, row in rows.items()}})
     else:
         for line in _table(loaded, rows):
-            click.echo(line)
+            say(line)
     finish(FINE)
 
 

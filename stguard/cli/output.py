@@ -32,6 +32,17 @@ class Failure(click.ClickException):
         click.echo(f"error: {self.format_message()}", file=file, err=file is None)
 
 
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print lines for people.
+
+    SECURITY: a policy can hold any character, by an escape in quotes; nothing in it may act on the terminal, where it
+    could hide who gains what, or turn its direction.
+    """
+    lines = text.split("\n")
+    shown = ("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line) for line in lines)
+    click.echo("\n".join(shown), err=err)
+
+
 def print_json(document: object, *, indent: int | None = 2) -> None:
     """Print a JSON document; ASCII only, so that it is the same under every locale."""
     click.echo(json.dumps(document, indent=indent))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stguard.cli.output import FOUND, finish, print_json, problems_document
+from stguard.cli.output import FOUND, finish, print_json, problems_document, say
 from stguard.errors import PolicyFileError
 from stguard.policy import Policy
 from stguard.store import DEFAULT_NAMES, POLICY_VARIABLE
@@ -60,5 +60,5 @@ def refuse(problems: Sequence[Problem], *, as_json: bool) -> None:
     if as_json:
         print_json(problems_document(problems, version=None))
     for problem in () if as_json else problems:
-        click.echo(str(problem), err=True)
+        say(str(problem), err=True)
     finish(FOUND)

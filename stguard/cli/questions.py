@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 
-from stguard.cli.output import DENIED, FINE, FOUND, finish, json_option, print_json
+from stguard.cli.output import DENIED, FINE, FOUND, finish, json_option, print_json, say
 from stguard.cli.policies import load, locate
 from stguard.cli.who import Asker, asker, moment, read_moment
 from stguard.errors import ConfigurationError, quote
@@ -61,7 +61,7 @@ def explain_command(words: tuple[str, ...], who: Asker, org: str | None, at: dat
         print_json(decision.as_json())
     else:
         for line in _explained(decision, who, subject):
-            click.echo(line)
+            say(line)
     finish(FINE if decision.allowed else DENIED)
 
 
