@@ -132,6 +132,9 @@ def _certificate(folder: Path) -> None:
     )
 
 
+STARTS = 5
+
+
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[Directory]:
     if not Path(SERVER).exists() or shutil.which("ldapadd") is None:
@@ -140,13 +143,9 @@ def serving(folder: Path) -> Iterator[Directory]:
     _certificate(folder)
     config = CONFIG.format(folder=folder, root=ROOT, password=PASSWORD, reader=READER, small=SMALL)
     (folder / "slapd.conf").write_text(config, encoding="utf-8")
-    made = Directory(folder, _free_port(), _free_port())
-    addresses = f"ldap://127.0.0.1:{made.port}/ ldaps://127.0.0.1:{made.tls_port}/ ldaps://127.0.0.2:{made.tls_port}/"
-    # `-d 0` keeps it in the foreground.
-    command = [SERVER, "-f", str(folder / "slapd.conf"), "-h", addresses, "-d", "0"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    made, server = _started(folder)
+    with server:
         try:
-            _wait(made.port, server)
             made.add(f"dn: dc=acme,dc=com\nobjectClass: dcObject\nobjectClass: organization\ndc: acme\no: Acme\n\n"
                      f"dn: {BASE}\nobjectClass: organizationalUnit\nou: staff\n\n")  # fmt: skip
             for dn in (READER, SMALL):
@@ -157,9 +156,25 @@ def serving(folder: Path) -> Iterator[Directory]:
             server.terminate()
 
 
-def _wait(port: int, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(2000):
-        assert server.poll() is None, "slapd did not start"
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.05):
-            return
+def _started(folder: Path) -> tuple[Directory, subprocess.Popen[bytes]]:
+    """Start a server; with other ports where somebody else takes one before it does."""
+    for _ in range(STARTS):
+        made = Directory(folder, _free_port(), _free_port())
+        tls = " ".join(f"ldaps://127.0.0.{host}:{made.tls_port}/" for host in (1, 2))
+        # `-d 0` keeps it in the foreground.
+        command = [SERVER, "-f", str(folder / "slapd.conf"), "-h", f"ldap://127.0.0.1:{made.port}/ {tls}", "-d", "0"]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if _answers(made.port, server):
+            return made, server
+        server.kill()
+        server.wait()
     raise AssertionError("slapd did not start")
+
+
+def _answers(port: int, server: subprocess.Popen[bytes]) -> bool:
+    for _ in range(2000):
+        if server.poll() is not None:
+            return False
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.05):
+            return server.poll() is None
+    return False
