@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from stguard.accounts import passwords
+from tests.ports import unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -116,7 +117,7 @@ def starting(
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Server, subprocess.Popen[bytes]]]:
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", unused()))
         port = free.getsockname()[1]
     files = {
         "main.py": MAIN,

@@ -22,6 +22,7 @@ import pytest
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
 from tests.issuer import AUDIENCE, Issuer, issuing
+from tests.ports import unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +141,7 @@ def issuer() -> Iterator[Issuer]:
 @contextlib.contextmanager
 def serving(folder: Path, *, app: str, policy: str = POLICY, naive: bool = False) -> Iterator[Server]:
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", unused()))
         port = free.getsockname()[1]
     files = {
         "main.py": MAIN,

@@ -32,6 +32,7 @@ from websockets.sync.client import connect
 
 from stguard.dev import provider as provider_module
 from stguard.dev.people import from_list
+from tests.ports import unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -127,7 +128,7 @@ class Server:
 @contextlib.contextmanager
 def serving(folder: Path, kind: str, *, auth: str = "", policy: str = POLICY) -> Iterator[Server]:
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", unused()))
         port = free.getsockname()[1]
     config = CONFIG.replace("[client]", "enableAgentApi = true\n    [client]") if STREAMLIT >= (1, 67) else CONFIG
     files = {
@@ -1015,7 +1016,7 @@ def issuer() -> Iterator[str]:
     if importlib.util.find_spec("oidc_provider_mock") is None:
         pytest.skip("needs the extra `demo`")
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", unused()))
         port = free.getsockname()[1]
     people = from_list([{"email": "ann@acme.com"}])
     with Path(os.devnull).open("wb") as nowhere:

@@ -18,6 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 from stguard import edits
 from tests.app.conftest import POLICY
 from tests.app.test_server import wait_until_healthy
+from tests.ports import unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +92,7 @@ def serving(folder: Path, policy: Path) -> Iterator[str]:
         "utf-8",
     )
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", unused()))
         port = free.getsockname()[1]
     command = [
         sys.executable, "-m", "streamlit", "run", "main.py", "--server.port", str(port), "--server.address",

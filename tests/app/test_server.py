@@ -14,6 +14,8 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
+from tests.ports import unused
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,7 +30,7 @@ def server(desk: Any) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         sg.navigation(["views/home.py"]).run()
     """)
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", unused()))
         port = free.getsockname()[1]
     command = [
         sys.executable, "-m", "streamlit", "run", str(desk.folder / "main.py"), "--server.port", str(port),

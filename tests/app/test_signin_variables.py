@@ -24,6 +24,7 @@ from stguard import variables
 from stguard.dev import provider as provider_module
 from stguard.dev.people import from_list
 from tests.app.test_gateway import Browser, Server, wait_until_answers, wait_until_healthy
+from tests.ports import unused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -255,7 +256,7 @@ SERVERS = {
 
 def free_port() -> int:
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", unused()))
         return int(free.getsockname()[1])
 
 

@@ -25,6 +25,7 @@ from stguard.dev import provider
 from stguard.dev.people import from_list
 from tests.hostile.client import Browser, Tab
 from tests.hostile.twins.routes import SECRET
+from tests.ports import unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -340,7 +341,7 @@ def _make_repository(folder: Path) -> None:
 def free_port() -> int:
     """Return a port of this machine that nobody listens on."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", unused()))
         port: int = free.getsockname()[1]
         return port
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tests.ports import unused
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -84,7 +86,7 @@ SERVER: Final = """
 
 def free_port() -> int:
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", unused()))
         return int(free.getsockname()[1])
 
 
