@@ -24,7 +24,7 @@ POLICY: Final = Path(__file__).parent / "policy.yaml"
 PEOPLE: Final = (
     from_claims(
         {"sub": "ann", "email": "ann@acme.com", "name": "Ann Lee", "groups": [], "roles": []},
-        note="administrator of Acme, only a viewer in Globex",
+        note="administrator of Acme, a viewer in Globex; edits the policy",
     ),
     from_claims(
         {"sub": "vic", "email": "vic@globex.com", "name": "Vic Vega", "groups": [], "roles": []},
