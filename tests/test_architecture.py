@@ -33,6 +33,7 @@ FLOOR = {
     "audit": 2,
     "variables": 2,
     "sources": 2,
+    "shared": 2,
     "accounts": 2,
     "edits": 3,
     "testing": 3,

@@ -1,0 +1,352 @@
+"""The policy that all replicas have in force, in the engine: one content at a time, replaced only by who knows it.
+
+Each content has a serial number that only grows, and a code that only a replica can make. A replica never goes back to
+a lower serial, whatever the engine has lost; it writes back what it knows.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from stguard import files
+from stguard.errors import StguardError
+from stguard.shared.link import script
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from redis import Redis
+
+    from stguard.shared.link import Link
+    from stguard.shared.vault import Vault
+
+_KIND: Final = "policy"
+_ENTRY: Final = "policy history"
+_LOG: Final = logging.getLogger("stguard")
+
+_READ: Final = """
+local serial = redis.call('GET', KEYS[1]) or '0'
+local note = redis.call('HGET', KEYS[2], 'note')
+if not note then return {serial} end
+local answer = {serial, note, redis.call('HGET', KEYS[2], 'code')}
+for name, digest in pairs(cjson.decode(note).files) do
+  answer[#answer + 1] = name
+  answer[#answer + 1] = redis.call('HGET', KEYS[3], digest) or ''
+end
+return answer
+"""
+
+_SAVE: Final = """
+local serial = tonumber(redis.call('GET', KEYS[1]) or '0')
+if serial ~= tonumber(ARGV[1]) then return {0, serial} end
+redis.call('SET', KEYS[1], ARGV[2])
+redis.call('HSET', KEYS[2], 'note', ARGV[3], 'code', ARGV[4])
+local entries, texts = tonumber(ARGV[6]), tonumber(ARGV[7])
+local at = 8
+for _ = 1, entries do
+  redis.call('RPUSH', KEYS[4], ARGV[at])
+  at = at + 1
+end
+for _ = 1, texts do
+  redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1])
+  at = at + 2
+end
+redis.call('LTRIM', KEYS[4], -tonumber(ARGV[5]), -1)
+local named = {}
+for _, digest in pairs(cjson.decode(ARGV[3]).files) do named[digest] = true end
+for _, line in ipairs(redis.call('LRANGE', KEYS[4], 0, -1)) do
+  pcall(function()
+    for _, digest in pairs(cjson.decode(cjson.decode(line).entry).files) do named[digest] = true end
+  end)
+end
+for _, digest in ipairs(redis.call('HKEYS', KEYS[3])) do
+  if not named[digest] then redis.call('HDEL', KEYS[3], digest) end
+end
+redis.call('PUBLISH', ARGV[#ARGV], 'policy')
+return {1, tonumber(ARGV[2])}
+"""
+
+_RESTORE: Final = """
+local serial = tonumber(redis.call('GET', KEYS[1]) or '0')
+local mine = tonumber(ARGV[1])
+local known = redis.call('HGET', KEYS[2], 'code')
+if serial > mine or (serial == mine and known and known >= ARGV[3]) then return serial end
+redis.call('SET', KEYS[1], ARGV[1])
+redis.call('HSET', KEYS[2], 'note', ARGV[2], 'code', ARGV[3])
+for at = 4, #ARGV - 1, 2 do redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1]) end
+redis.call('PUBLISH', ARGV[#ARGV], 'policy')
+return mine
+"""
+
+
+class BoardError(StguardError):
+    """Tell who edits that the policy could not be saved for all replicas; everything is as it was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """Hold the files of a policy as one replica put them in force for all.
+
+    Attributes:
+        serial: grows with each.
+        id: name of the content, twelve hexadecimal digits.
+        contents: the files, by name.
+        code: proves that a replica wrote it.
+    """
+
+    serial: int
+    id: str
+    contents: Mapping[str, bytes]
+    code: str
+
+    @property
+    def note(self) -> bytes:
+        """Return what the code is made of."""
+        return _note(self.serial, self.id, self.contents)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields for a copy on the disk."""
+        texts = {name: data.decode("utf-8", "surrogateescape") for name, data in self.contents.items()}
+        return {"serial": self.serial, "id": self.id, "contents": texts, "code": self.code}
+
+
+class Board(Protocol):
+    """Hold the policy that all replicas have in force, and its history."""
+
+    def current(self) -> Posted | None:
+        """Return it as this process knows it; None when there is none. Never waits."""
+        ...
+
+    def save(
+        self, contents: Mapping[str, bytes], name: str, *, expected: str, entries: Sequence[Mapping[str, Any]], keep: int
+    ) -> Posted:
+        """Put another in its place, if it is still the expected one.
+
+        Args:
+            contents: the files, by name.
+            name: the id of these contents.
+            expected: the id of those that are replaced; empty for none.
+            entries: lines for the history, each with `files`, digests by name.
+            keep: how many lines the history keeps.
+
+        Raises:
+            ChangedMeanwhileError: it is another by now.
+            BoardError: it could not be written; nothing has changed.
+        """
+        ...
+
+    def entries(self) -> tuple[Mapping[str, Any] | None, ...]:
+        """Return the lines of the history, oldest first; None for one that is damaged.
+
+        Raises:
+            BoardError: it can't be read.
+        """
+        ...
+
+    def content(self, digest: str) -> bytes | None:
+        """Return a content that the history names; None when it is gone.
+
+        Raises:
+            BoardError: it can't be read.
+        """
+        ...
+
+
+class SharedBoard:
+    """Be the board in the engine, with a copy of what is in force here.
+
+    INVARIANT: the serial of the copy never falls.
+
+    Attributes:
+        head: key of the serial.
+        seen: the serial up to which the copy is complete; None before the first reading.
+    """
+
+    def __init__(self, link: Link, *, known: Posted | None = None) -> None:
+        """Take the connection; the board is one of its parts from now on.
+
+        Args:
+            link: the connection, not yet started.
+            known: what this replica had in force when it ended last; None for nothing.
+        """
+        self._link: Final = link
+        self._lock: Final = threading.Lock()
+        self._keys: Final = [link.key(f"policy{each}") for each in (":head", "", ":texts", ":history")]
+        self._posted: Posted | None = known
+        self._heard: Final[list[Callable[[Posted | None], None]]] = []
+        self._rejected: str | None = None
+        self.head: Final = self._keys[0]
+        self.seen: int | None = None
+        link.add(self)
+
+    def current(self) -> Posted | None:
+        """Return it as this process knows it; None when there is none. Never waits."""
+        return self._posted
+
+    def listen(self, heard: Callable[[Posted | None], None]) -> None:
+        """Be told of what is in force whenever it has been read: None when there is nothing."""
+        self._heard.append(heard)
+
+    def save(
+        self, contents: Mapping[str, bytes], name: str, *, expected: str, entries: Sequence[Mapping[str, Any]], keep: int
+    ) -> Posted:
+        """Put another in its place, if it is still the expected one; see `Board`."""
+        posted = self._posted
+        if (posted.id if posted is not None else "") != expected:
+            raise _changed()
+        before = posted.serial if posted is not None else 0
+        made = _posted(before + 1, name, contents, self._link.vault)
+        lines = [_line(entry, self._link.vault) for entry in entries]
+        texts = {files.digest(data): data for data in contents.values()}
+        arguments: list[Any] = [before, made.serial, made.note, made.code, keep, len(lines), len(texts), *lines]
+        for digest, data in texts.items():
+            arguments += [digest, data]
+        try:
+            done, serial = script(self._link.client, _SAVE, self._keys, [*arguments, self._link.channel])
+        except self._link.errors as error:
+            # It may have been written all the same, when only the answer was lost: look before saying so.
+            if not self._is_written(made):
+                raise BoardError(
+                    f"the policy could not be saved for all replicas ({type(error).__name__}); nothing has changed, "
+                    "try again in a moment"
+                ) from error
+        else:
+            if not done:
+                self._read_or_grow_old(int(serial))
+                raise _changed()
+        self._take(made)
+        return made
+
+    def entries(self) -> tuple[Mapping[str, Any] | None, ...]:
+        """Return the lines of the history, oldest first; None for one that is damaged."""
+        try:
+            lines = self._link.client.lrange(self._keys[3], 0, -1)
+        except self._link.errors as error:
+            raise _unread(error) from error
+        return tuple(_entry(line, self._link.vault) for line in lines)
+
+    def content(self, digest: str) -> bytes | None:
+        """Return a content that the history names; None when it is gone."""
+        try:
+            return self._link.client.hget(self._keys[2], digest)
+        except self._link.errors as error:
+            raise _unread(error) from error
+
+    # --- as a part of the link
+
+    def begin(self, client: Redis) -> None:
+        """Read what is in force; what this copy has and the engine has lost is written back."""
+        self.follow(client)
+        posted = self._posted
+        if posted is not None and (self.seen or 0) <= posted.serial:
+            arguments: list[Any] = [posted.serial, posted.note, posted.code]
+            for data in posted.contents.values():
+                arguments += [files.digest(data), data]
+            script(client, _RESTORE, self._keys, [*arguments, self._link.channel])
+            self.follow(client)
+
+    def follow(self, client: Redis) -> None:
+        """Read what is in force."""
+        serial, *rest = script(client, _READ, self._keys, [])
+        self.seen = int(serial)
+        if not rest:
+            self._tell(self._posted)
+            return
+        note, code, *pairs = rest
+        contents = {pairs[at].decode("utf-8", "replace"): pairs[at + 1] for at in range(0, len(pairs), 2)}
+        posted = verified(note, contents, code.decode("utf-8", "replace"), vault=self._link.vault)
+        if posted is None or posted.serial != self.seen:
+            # SECURITY: written by somebody without the secret, or damaged. What is in force here stays.
+            if self._rejected != code:
+                self._rejected = code
+                _LOG.error("replicas: the shared policy was not written by a replica with this secret; it is refused")
+            self._tell(self._posted)
+            return
+        self._take(posted)
+
+    def flush(self, client: Redis) -> None:
+        """Write what waits: nothing does, who saves waits for it."""
+
+    def _take(self, posted: Posted) -> None:
+        with self._lock:
+            known = self._posted
+            if known is not None and (posted.serial, posted.code) < (known.serial, known.code):
+                return
+            self._posted = posted
+        self._tell(posted)
+
+    def _tell(self, posted: Posted | None) -> None:
+        for heard in self._heard:
+            heard(posted)
+
+    def _is_written(self, made: Posted) -> bool:
+        try:
+            code = self._link.client.hget(self._keys[1], "code")
+        except self._link.errors:
+            return False
+        return code == made.code.encode()
+
+    def _read_or_grow_old(self, serial: int) -> None:
+        """Read what somebody else saved, so that who edits sees it at once; else the link does it in a moment."""
+        del serial
+        try:
+            self.follow(self._link.client)
+        except self._link.errors:
+            return
+
+
+def verified(note: bytes, contents: Mapping[str, bytes], code: str, *, vault: Vault) -> Posted | None:
+    """Return what a replica posted; None when it was not one with this secret, or something is damaged."""
+    if not vault.is_signed(_KIND, note, code):
+        return None
+    told = json.loads(note)
+    if told["files"] != {name: files.digest(data) for name, data in contents.items()}:
+        return None
+    return Posted(serial=told["serial"], id=told["id"], contents=dict(sorted(contents.items())), code=code)
+
+
+def from_json(told: Any, *, vault: Vault) -> Posted | None:  # noqa: ANN401  what a file held
+    """Return what `Posted.as_json` gave; None when it is damaged, or was made with another secret."""
+    try:
+        contents = {name: text.encode("utf-8", "surrogateescape") for name, text in told["contents"].items()}
+        return verified(_note(told["serial"], told["id"], contents), contents, told["code"], vault=vault)
+    except (TypeError, KeyError, AttributeError, ValueError):
+        return None
+
+
+def _posted(serial: int, name: str, contents: Mapping[str, bytes], vault: Vault) -> Posted:
+    ordered = dict(sorted(contents.items()))
+    return Posted(serial=serial, id=name, contents=ordered, code=vault.sign(_KIND, _note(serial, name, ordered)))
+
+
+def _note(serial: int, name: str, contents: Mapping[str, bytes]) -> bytes:
+    digests = {each: files.digest(data) for each, data in contents.items()}
+    return json.dumps({"serial": serial, "id": name, "files": digests}, sort_keys=True).encode()
+
+
+def _line(entry: Mapping[str, Any], vault: Vault) -> bytes:
+    told = json.dumps(entry)
+    return json.dumps({"entry": told, "code": vault.sign(_ENTRY, told.encode())}).encode()
+
+
+def _entry(line: bytes, vault: Vault) -> Mapping[str, Any] | None:
+    try:
+        told = json.loads(line)
+        if not vault.is_signed(_ENTRY, told["entry"].encode(), told["code"]):
+            return None
+        entry: Mapping[str, Any] = json.loads(told["entry"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return entry
+
+
+def _changed() -> files.ChangedMeanwhileError:
+    return files.ChangedMeanwhileError("the policy was changed meanwhile; look at it as it is now and try again")
+
+
+def _unread(error: Exception) -> BoardError:
+    return BoardError(f"the history that replicas share can't be read ({type(error).__name__}); try again in a moment")

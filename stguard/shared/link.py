@@ -1,0 +1,315 @@
+"""One replica's connection to what the replicas share, in Redis or Valkey: kept, watched, and found again when lost.
+
+Two threads of its own: one hears of changes and reads what changed, one writes. Nothing that decides waits for either:
+each part keeps a copy in this process. A message that is lost costs at most `every` seconds, because heads are read
+again; a connection that is lost makes the copies old, and `is_stale` says when they are too old to decide by.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urlsplit
+
+from stguard.errors import ConfigurationError, quote
+from stguard.shared.vault import Vault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redis import Redis
+
+URL_VARIABLE: Final = "STGUARD_REDIS_URL"
+"""Environment variable that names the engine: `redis://`, `rediss://` (TLS) or `unix://`."""
+
+SCHEMES: Final = ("redis", "rediss", "unix")
+
+DEADLINE: Final = 1.0
+"""Seconds after which a call of the engine is given up."""
+
+EVERY: Final = 0.5
+"""Seconds between two looks at the heads, for messages that were lost."""
+
+STALE: Final = 300.0
+"""Seconds without contact after which the copies are too old to decide by."""
+
+WHOLE: Final = 60.0
+"""Seconds after which everything is compared, not only what changed: a fail-over may lose writes without a break."""
+
+PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds before the first tries to find the connection again; the last one repeats."""
+
+_LOG: Final = logging.getLogger("stguard")
+
+
+class Contact(StrEnum):
+    """Say how a replica stands with the engine. Closed."""
+
+    NEVER = "never"
+    """It was not reached since this process began."""
+    HELD = "held"
+    """It is reached."""
+    LOST = "lost"
+    """It was reached, and isn't now."""
+
+
+class Part(Protocol):
+    """Be one of the things that replicas share: a copy here, the whole there.
+
+    Attributes:
+        head: key of a number that grows with each change.
+        seen: the number up to which the copy is complete; None before the first reading.
+    """
+
+    head: str
+    seen: int | None
+
+    def begin(self, client: Redis) -> None:
+        """Read everything, and bring back what the engine has lost and this copy still has."""
+        ...
+
+    def follow(self, client: Redis) -> None:
+        """Read what changed."""
+        ...
+
+    def flush(self, client: Redis) -> None:
+        """Write what waits to be written; nothing may be forgotten before it is written."""
+        ...
+
+
+class Link:
+    """Keep one connection for all parts.
+
+    Attributes:
+        vault: seals what others may not read.
+        name: begins each key; apps that share one engine have different names.
+        stale: seconds without contact after which the copies are too old to decide by.
+    """
+
+    def __init__(  # noqa: PLR0913  what a connection can be given, by name
+        self,
+        url: str,
+        *,
+        secret: str,
+        name: str = "stguard",
+        stale: float = STALE,
+        deadline: float = DEADLINE,
+        every: float = EVERY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the address; `start` connects.
+
+        Args:
+            url: `redis://`, `rediss://` or `unix://`, with credentials.
+            secret: text of 32 characters or more, the same on each replica.
+            name: begins each key.
+            stale: seconds without contact after which the copies no longer count.
+            deadline: seconds after which one call is given up.
+            every: seconds between two looks for messages that were lost.
+            clock: seconds that only go forward.
+
+        Raises:
+            ConfigurationError: an argument is wrong, or the extra `redis` is not installed.
+        """
+        if urlsplit(url).scheme not in SCHEMES:
+            raise ConfigurationError(
+                f"${URL_VARIABLE} begins with one of {', '.join(f'`{each}://`' for each in SCHEMES)}"
+            )
+        if not stale > 0 or not deadline > 0 or not every > 0:
+            raise ConfigurationError(f"`stale`, `deadline` and `every` are seconds above 0, got {stale}, {deadline}, {every}")
+        if not name or any(sign in name for sign in "{} \n"):
+            raise ConfigurationError(f"the name under which replicas share has no blanks or braces, got {quote(name)}")
+        try:
+            import redis  # noqa: PLC0415  only replicas need it
+            from redis.backoff import NoBackoff  # noqa: PLC0415  as above
+            from redis.retry import Retry  # noqa: PLC0415  as above
+        except ImportError as error:
+            raise ConfigurationError("replicas that share need more: `pip install 'stguard[redis]'`") from error
+        self.vault: Final = Vault(secret)
+        self.name: Final = name
+        self.stale: Final = stale
+        self.deadline: Final = deadline
+        self._every: Final = every
+        self._clock: Final = clock
+        self._errors: Final = (redis.RedisError, OSError)
+        try:
+            # Given up once it fails: this decides itself when to try again.
+            self.client: Final[Redis] = redis.Redis.from_url(
+                url, socket_timeout=deadline, socket_connect_timeout=deadline, retry=Retry(NoBackoff(), 0)
+            )
+        except ValueError as error:
+            # SECURITY: the message of the library may repeat the address, which holds a password.
+            raise ConfigurationError(f"${URL_VARIABLE} can't be read as an address") from error
+        self._parts: Final[list[Part]] = []
+        self._epoch: bytes | None = None
+        self._compared_at = 0.0
+        self._met_at: float | None = None
+        self._began_at: Final = clock()
+        self._contact = Contact.NEVER
+        self._closed: Final = threading.Event()
+        self._ready: Final = threading.Event()
+        self._to_write: Final = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    # --- what others ask
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What a call of the engine raises that could not be made or was refused."""
+        return self._errors
+
+    @property
+    def contact(self) -> Contact:
+        """How this replica stands with the engine now."""
+        return self._contact
+
+    @property
+    def age(self) -> float:
+        """Seconds since everything was known to be up to date; since the process began when it never was."""
+        met = self._met_at
+        return self._clock() - (self._began_at if met is None else met)
+
+    @property
+    def is_stale(self) -> bool:
+        """Tell whether the copies are too old to decide by."""
+        return self.age >= self.stale
+
+    def key(self, name: str) -> str:
+        """Return the key of something: all of one app lie in one slot of a cluster."""
+        return f"{{{self.name}}}:{name}"
+
+    @property
+    def channel(self) -> str:
+        """Where changes are told."""
+        return self.key("news")
+
+    # --- its life
+
+    def add(self, part: Part) -> None:
+        """Take a part, before `start`."""
+        self._parts.append(part)
+
+    def start(self, *, patience: float = 0.0) -> bool:
+        """Connect, in threads of its own; return whether everything was read within `patience` seconds."""
+        if not self._threads:
+            self._threads = [
+                threading.Thread(target=target, name=f"stguard-shared-{name}", daemon=True)
+                for name, target in (("read", self._read), ("write", self._write))
+            ]
+            for thread in self._threads:
+                thread.start()
+        return self._ready.wait(patience)
+
+    def close(self) -> None:
+        """End the threads and the connections."""
+        self._closed.set()
+        self._to_write.set()
+        for thread in self._threads:
+            thread.join(self.deadline * 2)
+        self.client.close()
+
+    def wake(self) -> None:
+        """Have written what waits. Never waits itself."""
+        self._to_write.set()
+
+    # --- reading
+
+    def _read(self) -> None:
+        tries = 0
+        while not self._closed.is_set():
+            listening = self.client.pubsub(ignore_subscribe_messages=True)
+            try:
+                listening.subscribe(self.channel)
+                while not self._closed.is_set():
+                    self._look()
+                    tries = 0
+                    if listening.get_message(timeout=self._every) is not None:
+                        while listening.get_message(timeout=0) is not None:
+                            pass  # one look answers them all
+            except self._errors as error:
+                self._lost(error)
+                self._closed.wait(PAUSES[min(tries, len(PAUSES) - 1)])
+                tries += 1
+            except Exception:  # noqa: BLE001  whatever it is, the copies grow old, and old ones don't count
+                _LOG.exception("reading what replicas share failed")
+                self._closed.wait(PAUSES[-1])
+            finally:
+                listening.close()
+
+    def _look(self) -> None:
+        """Bring every copy up to date."""
+        at = self._clock()
+        # Messages may be lost: the heads tell what there is.
+        epoch, *heads = self.client.mget([self.key("epoch"), *(part.head for part in self._parts)])
+        if epoch is None:
+            self.client.set(self.key("epoch"), self.vault.name("epoch", str(time.time_ns())), nx=True)
+            epoch = self.client.get(self.key("epoch"))
+        if self._contact is not Contact.HELD or epoch != self._epoch or at - self._compared_at >= WHOLE:
+            # After a break, a restart or a fail-over: what was written last may be gone there, and not here.
+            for part in self._parts:
+                part.begin(self.client)
+            self._epoch, self._compared_at = epoch, at
+        else:
+            for part, head in zip(self._parts, heads, strict=True):
+                number = int(head or 0)
+                if part.seen is None or number < part.seen:
+                    part.begin(self.client)
+                elif number > part.seen:
+                    part.follow(self.client)
+        if self._contact is not Contact.HELD:
+            _LOG.info("replicas: in contact" if self._contact is Contact.NEVER else "replicas: in contact again")
+        self._met_at, self._contact = at, Contact.HELD
+        self._ready.set()
+        self._to_write.set()
+
+    def _lost(self, error: Exception) -> None:
+        if self._contact is Contact.LOST or (self._contact is Contact.NEVER and self._met_at is not None):
+            return
+        if self._contact is Contact.HELD:
+            self._contact = Contact.LOST
+            _LOG.error(
+                "replicas: contact is lost (%s); what is known here counts for %d more seconds",
+                type(error).__name__,
+                max(0, self.stale - self.age),
+            )
+        elif self._met_at is None and not self._ready.is_set():
+            _log_once(f"replicas: the engine can't be reached ({type(error).__name__}); trying again")
+
+    # --- writing
+
+    def _write(self) -> None:
+        tries = 0
+        while not self._closed.is_set():
+            self._to_write.wait()
+            self._to_write.clear()
+            try:
+                for part in self._parts:
+                    part.flush(self.client)
+                tries = 0
+            except self._errors as error:
+                if tries == 0:
+                    _LOG.error("replicas: writing failed (%s); trying again", type(error).__name__)
+                self._closed.wait(PAUSES[min(tries, len(PAUSES) - 1)])
+                tries += 1
+                self._to_write.set()
+            except Exception:  # noqa: BLE001  what waits is still there
+                _LOG.exception("writing what replicas share failed")
+                self._closed.wait(PAUSES[-1])
+                self._to_write.set()
+
+
+_logged: Final[set[str]] = set()
+
+
+def _log_once(text: str) -> None:
+    if text not in _logged:
+        _logged.add(text)
+        _LOG.error(text)
+
+
+def script(client: Redis, text: str, keys: list[str], arguments: list[Any]) -> Any:  # noqa: ANN401  what it returns
+    """Run a script on the engine: it is done whole or not at all."""
+    return client.register_script(text)(keys=keys, args=arguments)

@@ -1,0 +1,263 @@
+"""Small facts that every replica knows: logins that ended, when somebody was last seen, who asks for access.
+
+A table is a whole copy in each process; looking something up never waits. Times are spans, never moments: the clocks of
+replicas differ, and the engine's own counts the rest.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from stguard.shared.link import script
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from redis import Redis
+
+    from stguard.shared.link import Link
+
+Heard = Callable[[str, bytes | None], None] if TYPE_CHECKING else object
+"""What is told of a change that another replica made: the key, and its value or None when it is gone."""
+
+LIMIT: Final = 200_000
+"""Most entries of a table; the one that ends first is forgotten first."""
+
+PAGE: Final = 1_000
+"""Entries written or read in one call."""
+
+_PRUNE_EVERY: Final = 60.0
+
+_PUT: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local head = redis.call('GET', KEYS[4])
+for at = 3, #ARGV, 3 do
+  head = redis.call('INCR', KEYS[4])
+  redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
+  redis.call('ZADD', KEYS[2], head, ARGV[at])
+  redis.call('ZADD', KEYS[3], now + tonumber(ARGV[at + 2]), ARGV[at])
+end
+local old = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 1000)
+if #old > 0 then
+  redis.call('HDEL', KEYS[1], unpack(old))
+  redis.call('ZREM', KEYS[2], unpack(old))
+  redis.call('ZREM', KEYS[3], unpack(old))
+end
+redis.call('PUBLISH', ARGV[1], ARGV[2])
+return head
+"""
+
+_PULL: Final = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local found = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+local answer = {redis.call('GET', KEYS[4]) or '0', #found / 2}
+for at = 1, #found, 2 do
+  local value = redis.call('HGET', KEYS[1], found[at])
+  local ends = redis.call('ZSCORE', KEYS[3], found[at])
+  if value and ends then
+    answer[#answer + 1] = found[at + 1]
+    answer[#answer + 1] = found[at]
+    answer[#answer + 1] = value
+    answer[#answer + 1] = tostring(math.floor(ends - now))
+  end
+end
+return answer
+"""
+
+
+class Table(Protocol):
+    """Hold short-lived entries by key. Safe in threads; nothing waits."""
+
+    def get(self, key: str) -> bytes | None:
+        """Return a value; None when there is none, or it has ended."""
+        ...
+
+    def put(self, key: str, value: bytes, *, lives: float) -> None:
+        """Set a value for some seconds, here at once."""
+        ...
+
+    def drop(self, key: str) -> None:
+        """Take a value away, here at once."""
+        ...
+
+    def items(self) -> Mapping[str, bytes]:
+        """Return every value, in the order in which they were first put here."""
+        ...
+
+    def listen(self, heard: Heard) -> None:
+        """Be told of changes that other replicas make, in a thread of theirs."""
+        ...
+
+
+class _Entry(NamedTuple):
+    """Hold one value, None for one that was dropped, and when it ends by this process's clock."""
+
+    value: bytes | None
+    ends: float
+
+
+class LocalTable:
+    """Be a table of this process alone."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, limit: int = LIMIT) -> None:
+        """Start empty.
+
+        Args:
+            clock: seconds that only go forward.
+            limit: most entries.
+        """
+        self._clock: Final = clock
+        self._limit: Final = limit
+        self._lock: Final = threading.Lock()
+        self._entries: dict[str, _Entry] = {}
+        self._heard: Final[list[Heard]] = []
+        self._pruned_at = clock()
+
+    def get(self, key: str) -> bytes | None:
+        """Return a value; None when there is none, or it has ended."""
+        entry = self._entries.get(key)
+        return entry.value if entry is not None and self._clock() < entry.ends else None
+
+    def put(self, key: str, value: bytes, *, lives: float) -> None:
+        """Set a value for some seconds, here at once."""
+        with self._lock:
+            self._set(key, value, lives)
+
+    def drop(self, key: str) -> None:
+        """Take a value away, here at once."""
+        with self._lock:
+            self._entries.pop(key, None)
+
+    def items(self) -> Mapping[str, bytes]:
+        """Return every value, in the order in which they were first put here."""
+        with self._lock:
+            now = self._clock()
+            return {key: e.value for key, e in self._entries.items() if e.value is not None and now < e.ends}
+
+    def listen(self, heard: Heard) -> None:
+        """Be told of changes that other replicas make: of a table of one process there are none."""
+        self._heard.append(heard)
+
+    def _set(self, key: str, value: bytes | None, lives: float) -> None:
+        now = self._clock()
+        self._entries[key] = _Entry(value, now + lives)
+        if len(self._entries) > self._limit or now - self._pruned_at > _PRUNE_EVERY:
+            self._pruned_at = now
+            kept = {name: entry for name, entry in self._entries.items() if now < entry.ends}
+            if len(kept) > self._limit:
+                for name in sorted(kept, key=lambda name: kept[name].ends)[: len(kept) - self._limit]:
+                    del kept[name]
+            self._entries = kept
+
+
+class SharedTable(LocalTable):
+    """Be a table of all replicas: what is put here is known to each of them a moment later.
+
+    INVARIANT: an entry that this process knows is not lost with the engine: after a break it is written again.
+
+    Attributes:
+        head: key of the number of changes.
+        seen: the number up to which this copy is complete; None before the first reading.
+    """
+
+    GONE: Final = 86_400.0
+    """Seconds for which replicas remember that an entry was dropped."""
+
+    def __init__(
+        self, link: Link, name: str, *, clock: Callable[[], float] = time.monotonic, limit: int = LIMIT
+    ) -> None:
+        """Take the connection; the table is one of its parts from now on.
+
+        Args:
+            link: the connection, not yet started.
+            name: tells tables apart.
+            clock: as for `LocalTable`.
+            limit: as for `LocalTable`.
+        """
+        super().__init__(clock=clock, limit=limit)
+        self._link: Final = link
+        self._name: Final = name
+        self._keys: Final = [link.key(f"{name}{each}") for each in ("", ":order", ":ends", ":head")]
+        self._waiting: dict[str, _Entry] = {}
+        self.head: Final = self._keys[3]
+        self.seen: int | None = None
+        link.add(self)
+
+    def put(self, key: str, value: bytes, *, lives: float) -> None:
+        """Set a value for some seconds, here at once, elsewhere as soon as it is written."""
+        with self._lock:
+            self._set(key, value, lives)
+            self._waiting[key] = self._entries[key]
+        self._link.wake()
+
+    def drop(self, key: str) -> None:
+        """Take a value away, here at once, elsewhere as soon as that is written."""
+        with self._lock:
+            self._set(key, None, self.GONE)
+            self._waiting[key] = self._entries[key]
+        self._link.wake()
+
+    @property
+    def waits(self) -> int:
+        """How many entries are not written yet."""
+        return len(self._waiting)
+
+    # --- as a part of the link
+
+    def begin(self, client: Redis) -> None:
+        """Read everything; what this copy has and the engine has not is written again."""
+        there = self._pull(client, since=0)
+        with self._lock:
+            now = self._clock()
+            for key, entry in self._entries.items():
+                if key not in there and now < entry.ends:
+                    self._waiting.setdefault(key, entry)
+        self._link.wake()
+
+    def follow(self, client: Redis) -> None:
+        """Read what changed."""
+        self._pull(client, since=self.seen or 0)
+
+    def flush(self, client: Redis) -> None:
+        """Write what waits."""
+        while self._waiting:
+            with self._lock:
+                now = self._clock()
+                some = dict(list(self._waiting.items())[:PAGE])
+            told: list[str | bytes | int] = [self._link.channel, self._name]
+            for key, entry in some.items():
+                value = b"-" if entry.value is None else b"+" + entry.value
+                told += [key, value, max(1, int((entry.ends - now) * 1000))]
+            script(client, _PUT, self._keys, told)
+            with self._lock:
+                for key, entry in some.items():
+                    if self._waiting.get(key) is entry:  # not put anew meanwhile
+                        del self._waiting[key]
+
+    def _pull(self, client: Redis, *, since: int) -> set[str]:
+        there: set[str] = set()
+        while True:
+            answer = script(client, _PULL, self._keys, [since, PAGE])
+            head, found, rows = int(answer[0]), int(answer[1]), answer[2:]
+            changed = []
+            with self._lock:
+                for at in range(0, len(rows), 4):
+                    since, key = int(float(rows[at])), rows[at + 1].decode("utf-8", "replace")
+                    value = rows[at + 2][1:] if rows[at + 2][:1] == b"+" else None
+                    there.add(key)
+                    known = self._entries.get(key)
+                    if key in self._waiting:
+                        continue  # newer here
+                    self._set(key, value, int(rows[at + 3]) / 1000)
+                    if known is None or known.value != value:
+                        changed.append((key, value))
+            for key, value in changed:
+                for heard in self._heard:
+                    heard(key, value)
+            if found < PAGE:
+                self.seen = max(head, since)
+                return there
