@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from stguard.model import Decision, Facts, Membership, Reason, Subject
     from stguard.policy import Policy
+    from stguard.shared.replicas import Shared
     from stguard.sources.authenticator import AuthenticatorSession
     from stguard.sources.headers import TrustedHeaders
     from stguard.sources.ldap import Ldap
@@ -57,6 +58,7 @@ __all__ = [
     "PropelAuth",
     "Reason",
     "Severity",
+    "Shared",
     "StguardError",
     "Subject",
     "TrustedHeaders",
@@ -107,6 +109,7 @@ _MODULES: Final = {
     ),
     "stguard.model": ("Decision", "Facts", "Membership", "Reason", "Subject"),
     "stguard.policy": ("Policy",),
+    "stguard.shared.replicas": ("Shared",),
     "stguard.sources.authenticator": ("AuthenticatorSession",),
     "stguard.sources.ldap": ("Ldap",),
     "stguard.sources.headers": ("TrustedHeaders",),

@@ -5,6 +5,9 @@ set -eu
 missing=""
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 [ -x /usr/sbin/slapd ] || missing="$missing slapd ldap-utils"
+# Replicas: what they share, and what stands in front of them.
+[ -x /usr/bin/redis-server ] || missing="$missing redis-server"
+[ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
 # The second opinion on OpenID Connect; some packages of nodejs bring npm.
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from stguard.app import private
+from stguard.app import private, replicas
 from stguard.app.recent import Recent
 from stguard.audit import Sink, Trail, trail_to
 from stguard.errors import ConfigurationError, quote
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from stguard.app.private import ScriptRunContext
     from stguard.model import Rule
+    from stguard.shared.policy import SharedPolicy
+    from stguard.shared.replicas import SharedChoice
 
 IdentityChoice = IdentitySource | Sequence[IdentitySource]
 """One identity source, or several whose facts are joined."""
@@ -62,7 +64,7 @@ class Settings:
 
     choice: PolicyChoice | None
     on_bad_edit: OnBadEdit
-    store: PolicyStore | Policy
+    store: PolicyStore | SharedPolicy | Policy
     identity: tuple[Answers, ...] = ()
     audit: AuditChoice | None = None
     trail: Trail | None = None
@@ -88,13 +90,19 @@ class Settings:
 
 _lock: Final = threading.Lock()
 _by_script: Final[dict[str, Settings]] = {}
-_served: Final[dict[str, tuple[PolicyChoice | None, IdentityChoice | None]]] = {}
+_served: Final[dict[str, tuple[PolicyChoice | None, IdentityChoice | None, SharedChoice | None]]] = {}
 """What a server was given for its main script; it stands where `configure` names nothing else."""
 
 
-def serve(script: str, *, policy: PolicyChoice | None, identity: IdentityChoice | None) -> None:
+def serve(
+    script: str,
+    *,
+    policy: PolicyChoice | None,
+    identity: IdentityChoice | None,
+    shared: SharedChoice | None = None,
+) -> None:
     """Take what the server of a main script was given, before the script runs."""
-    _served[script] = (policy, identity)
+    _served[script] = (policy, identity, shared)
 
 
 def is_served(script: str) -> bool:
@@ -120,7 +128,16 @@ def settings_at(script: str) -> Settings:
     known = _by_script.get(script)
     if known is not None:
         return known
-    return _put(script, policy=None, identity=None, on_bad_edit="keep", audit=None, hooks="require", show_errors=False)
+    return _put(
+        script,
+        policy=None,
+        identity=None,
+        on_bad_edit="keep",
+        audit=None,
+        hooks="require",
+        show_errors=False,
+        shared=None,
+    )
 
 
 def known_settings(ctx: ScriptRunContext) -> Settings | None:
@@ -136,6 +153,7 @@ def configure(
     *,
     hooks: Hooks = "require",
     show_errors: bool = False,
+    shared: SharedChoice | None = None,
 ) -> None:
     """Set up stguard for this app; optional. Call it at the top of the main script.
 
@@ -156,6 +174,8 @@ def configure(
             runs, and serves no page on a Streamlit where that can't be done; `off` leaves each of them to `requires`.
         show_errors: True shows an exception in a page as Streamlit does, for development; False shows a sentence with a
             reference number, and the log has the rest.
+        shared: where the replicas of this app share the policy in force, sign-outs and what identity sources said: an
+            address of Redis or Valkey, or `sg.Shared(...)`. None: `$STGUARD_REDIS_URL`, else nowhere.
 
     Raises:
         ConfigurationError: called outside a script run, or no policy can be found.
@@ -184,6 +204,7 @@ def configure(
         audit=audit,
         hooks=hooks,
         show_errors=show_errors,
+        shared=shared,
     )
 
 
@@ -238,10 +259,12 @@ def _put(
     audit: AuditChoice | None,
     hooks: Hooks,
     show_errors: bool,
+    shared: SharedChoice | None,
 ) -> Settings:
-    served = _served.get(script, (None, None))
+    served = _served.get(script, (None, None, None))
     policy = policy if policy is not None else served[0]
     identity = identity if identity is not None else served[1]
+    shared = shared if shared is not None else served[2]
     with _lock:
         known = _by_script.get(script)
         answers = _answers(identity, known=known.identity if known is not None else ())
@@ -254,7 +277,7 @@ def _put(
             made = Settings(
                 choice=policy,
                 on_bad_edit=on_bad_edit,
-                store=_store(policy, folder=Path(script).resolve().parent, on_bad_edit=on_bad_edit),
+                store=_store(policy, folder=Path(script).resolve().parent, on_bad_edit=on_bad_edit, shared=shared),
                 identity=answers,
                 hooks=hooks,
                 show_errors=show_errors,
@@ -288,14 +311,18 @@ def _answers_of(source: IdentitySource, known: tuple[Answers, ...]) -> Answers:
     return Answers(source)
 
 
-def _store(policy: PolicyChoice | None, *, folder: Path, on_bad_edit: OnBadEdit) -> PolicyStore | Policy:
+def _store(
+    policy: PolicyChoice | None, *, folder: Path, on_bad_edit: OnBadEdit, shared: SharedChoice | None
+) -> PolicyStore | SharedPolicy | Policy:
     if isinstance(policy, PolicyStore | Policy):
+        replicas.join(shared, folder=folder)
         return policy
-    if policy is None:
-        return PolicyStore(discover(folder, environ=os.environ), on_bad_edit=on_bad_edit)
-    path = folder / policy
-    if not path.exists():
+    path = discover(folder, environ=os.environ) if policy is None else folder / policy
+    if policy is not None and not path.exists():
         raise ConfigurationError(
             f"no policy at {quote(policy)} (looked for relative to the main script's folder); `stguard init` writes one"
         )
-    return PolicyStore(path, on_bad_edit=on_bad_edit)
+    others = replicas.join(shared, folder=folder)
+    if others is None or not others.shared.policy:
+        return PolicyStore(path, on_bad_edit=on_bad_edit)
+    return others.policy(path, on_bad_edit=on_bad_edit)

@@ -15,6 +15,7 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from stguard import lifetime
+from stguard.app import replicas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,7 +134,8 @@ def _weak(policy: Policy, subject: Subject, *, script: str, begins: bool) -> Ite
 def remember(subject: Subject, org: str, *, script: str, wishes: Wishes) -> None:
     """Let later sessions of this login begin with an org; only one that was granted may be handed in.
 
-    It lives in this process. SECURITY: another person, and another login of the same person, never begins with it.
+    It lives in this process, and at other replicas where there are some. SECURITY: another person, and another login of
+    the same person, never begins with it.
     """
     if wishes.noted == org:
         return
@@ -146,12 +148,18 @@ def remember(subject: Subject, org: str, *, script: str, wishes: Wishes) -> None
         _chosen[login] = org
         if len(_chosen) > LIMIT:
             del _chosen[next(iter(_chosen))]
+    others = replicas.current()
+    if others is not None:
+        others.choose(login, org)
 
 
 def _chosen_by(subject: Subject, *, script: str) -> str | None:
     login = _login(subject, script=script)
     if login is None:
         return None
+    others = replicas.current()
+    if others is not None:
+        return others.choice(login)
     with _lock:
         return _chosen.get(login)
 

@@ -18,12 +18,13 @@ from stguard.analysis import Change, EntangledError, difference, holders
 from stguard.analysis.difference import SIGNED_IN
 from stguard.audit import Event, Record
 from stguard.edits.errors import EditError
-from stguard.edits.history import KEPT, History, Version, home, version_id
+from stguard.edits.history import KEPT, History, Version, home
 from stguard.errors import PolicyFileError, Severity, quote
 from stguard.model import EVERY_ORG, WhoKind
 from stguard.policy import Policy
 from stguard.policyfile import source
 from stguard.policyfile.ledger import Ledger
+from stguard.policyfile.source import version_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

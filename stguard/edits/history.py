@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stguard import files
 from stguard.edits.errors import EditError
 from stguard.errors import nearest, quote
+from stguard.policyfile.source import ID_LENGTH, version_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,8 +34,7 @@ SHORTEST: Final = 4
 """Fewest characters of an id that name a version."""
 
 _INDEX: Final = "index.jsonl"
-_ID_LENGTH: Final = 12
-_ID: Final = re.compile(rf"[0-9a-f]{{{_ID_LENGTH}}}")
+_ID: Final = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -76,12 +76,6 @@ def home(policy: Path) -> Path:
     """Return the folder whose lock editors of a policy hold, and where its history lies: the one its files are in."""
     place = files.real(policy)
     return place if place.is_dir() else place.parent
-
-
-def version_id(contents: Mapping[str, bytes]) -> str:
-    """Return the id of some files: a digest of their names and contents."""
-    told = json.dumps(sorted((name, files.digest(data)) for name, data in contents.items()))
-    return files.digest(told.encode())[:_ID_LENGTH]
 
 
 class History:

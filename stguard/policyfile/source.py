@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -9,12 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stguard.errors import quote
+from stguard.files import digest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stguard.policyfile.ledger import Ledger
 
 SIZE_LIMIT: Final = 5 * 1024 * 1024
 """Largest policy file, in bytes."""
+
+ID_LENGTH: Final = 12
+"""Hexadecimal digits of the name of a policy's files."""
 
 MARKER: Final = "\ufdd0"
 """Stands for a character that was refused, so that reading goes on: a code point that Unicode keeps for such use."""
@@ -92,6 +99,12 @@ def content(path: Path, *, ledger: Ledger) -> bytes | None:
 
 
 _TOO_LARGE: Final = "expected at most 5 MB, got more; a folder may hold several files"
+
+
+def version_id(contents: Mapping[str, bytes]) -> str:
+    """Return the name of a policy's files: twelve hexadecimal digits of a digest of their names and contents."""
+    told = json.dumps(sorted((name, digest(data)) for name, data in contents.items()))
+    return digest(told.encode())[:ID_LENGTH]
 
 
 def fits(text: str) -> bool:

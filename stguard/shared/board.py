@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stguard import files
 from stguard.errors import StguardError
-from stguard.shared.link import script
+from stguard.shared.link import Client, script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from redis import Redis
 
     from stguard.shared.link import Link
     from stguard.shared.vault import Vault
@@ -122,7 +120,13 @@ class Board(Protocol):
         ...
 
     def save(
-        self, contents: Mapping[str, bytes], name: str, *, expected: str, entries: Sequence[Mapping[str, Any]], keep: int
+        self,
+        contents: Mapping[str, bytes],
+        name: str,
+        *,
+        expected: str,
+        entries: Sequence[Mapping[str, Any]],
+        keep: int,
     ) -> Posted:
         """Put another in its place, if it is still the expected one.
 
@@ -192,7 +196,13 @@ class SharedBoard:
         self._heard.append(heard)
 
     def save(
-        self, contents: Mapping[str, bytes], name: str, *, expected: str, entries: Sequence[Mapping[str, Any]], keep: int
+        self,
+        contents: Mapping[str, bytes],
+        name: str,
+        *,
+        expected: str,
+        entries: Sequence[Mapping[str, Any]],
+        keep: int,
     ) -> Posted:
         """Put another in its place, if it is still the expected one; see `Board`."""
         posted = self._posted
@@ -206,7 +216,7 @@ class SharedBoard:
         for digest, data in texts.items():
             arguments += [digest, data]
         try:
-            done, serial = script(self._link.client, _SAVE, self._keys, [*arguments, self._link.channel])
+            done, _ = script(self._link.client, _SAVE, self._keys, [*arguments, self._link.channel])
         except self._link.errors as error:
             # It may have been written all the same, when only the answer was lost: look before saying so.
             if not self._is_written(made):
@@ -216,7 +226,7 @@ class SharedBoard:
                 ) from error
         else:
             if not done:
-                self._read_or_grow_old(int(serial))
+                self._catch_up()
                 raise _changed()
         self._take(made)
         return made
@@ -232,13 +242,14 @@ class SharedBoard:
     def content(self, digest: str) -> bytes | None:
         """Return a content that the history names; None when it is gone."""
         try:
-            return self._link.client.hget(self._keys[2], digest)
+            found: bytes | None = self._link.client.hget(self._keys[2], digest)
         except self._link.errors as error:
             raise _unread(error) from error
+        return found
 
     # --- as a part of the link
 
-    def begin(self, client: Redis) -> None:
+    def begin(self, client: Client) -> None:
         """Read what is in force; what this copy has and the engine has lost is written back."""
         self.follow(client)
         posted = self._posted
@@ -249,7 +260,7 @@ class SharedBoard:
             script(client, _RESTORE, self._keys, [*arguments, self._link.channel])
             self.follow(client)
 
-    def follow(self, client: Redis) -> None:
+    def follow(self, client: Client) -> None:
         """Read what is in force."""
         serial, *rest = script(client, _READ, self._keys, [])
         self.seen = int(serial)
@@ -268,7 +279,7 @@ class SharedBoard:
             return
         self._take(posted)
 
-    def flush(self, client: Redis) -> None:
+    def flush(self, client: Client) -> None:
         """Write what waits: nothing does, who saves waits for it."""
 
     def _take(self, posted: Posted) -> None:
@@ -288,11 +299,10 @@ class SharedBoard:
             code = self._link.client.hget(self._keys[1], "code")
         except self._link.errors:
             return False
-        return code == made.code.encode()
+        return bool(code == made.code.encode())
 
-    def _read_or_grow_old(self, serial: int) -> None:
+    def _catch_up(self) -> None:
         """Read what somebody else saved, so that who edits sees it at once; else the link does it in a moment."""
-        del serial
         try:
             self.follow(self._link.client)
         except self._link.errors:

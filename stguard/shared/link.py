@@ -20,8 +20,6 @@ from stguard.shared.vault import Vault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from redis import Redis
-
 URL_VARIABLE: Final = "STGUARD_REDIS_URL"
 """Environment variable that names the engine: `redis://`, `rediss://` (TLS) or `unix://`."""
 
@@ -42,6 +40,9 @@ WHOLE: Final = 60.0
 PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds before the first tries to find the connection again; the last one repeats."""
 
+Client = Any
+"""A client of redis-py, whose annotations are those of every kind of client at once."""
+
 _LOG: Final = logging.getLogger("stguard")
 
 
@@ -60,22 +61,25 @@ class Part(Protocol):
     """Be one of the things that replicas share: a copy here, the whole there.
 
     Attributes:
-        head: key of a number that grows with each change.
         seen: the number up to which the copy is complete; None before the first reading.
     """
 
-    head: str
     seen: int | None
 
-    def begin(self, client: Redis) -> None:
+    @property
+    def head(self) -> str:
+        """Return the key of a number that grows with each change."""
+        ...
+
+    def begin(self, client: Client) -> None:
         """Read everything, and bring back what the engine has lost and this copy still has."""
         ...
 
-    def follow(self, client: Redis) -> None:
+    def follow(self, client: Client) -> None:
         """Read what changed."""
         ...
 
-    def flush(self, client: Redis) -> None:
+    def flush(self, client: Client) -> None:
         """Write what waits to be written; nothing may be forgotten before it is written."""
         ...
 
@@ -89,7 +93,7 @@ class Link:
         stale: seconds without contact after which the copies are too old to decide by.
     """
 
-    def __init__(  # noqa: PLR0913  what a connection can be given, by name
+    def __init__(
         self,
         url: str,
         *,
@@ -119,7 +123,9 @@ class Link:
                 f"${URL_VARIABLE} begins with one of {', '.join(f'`{each}://`' for each in SCHEMES)}"
             )
         if not stale > 0 or not deadline > 0 or not every > 0:
-            raise ConfigurationError(f"`stale`, `deadline` and `every` are seconds above 0, got {stale}, {deadline}, {every}")
+            raise ConfigurationError(
+                f"`stale`, `deadline` and `every` are seconds above 0, got {stale}, {deadline}, {every}"
+            )
         if not name or any(sign in name for sign in "{} \n"):
             raise ConfigurationError(f"the name under which replicas share has no blanks or braces, got {quote(name)}")
         try:
@@ -137,20 +143,21 @@ class Link:
         self._errors: Final = (redis.RedisError, OSError)
         try:
             # Given up once it fails: this decides itself when to try again.
-            self.client: Final[Redis] = redis.Redis.from_url(
+            self.client: Final[Client] = redis.Redis.from_url(
                 url, socket_timeout=deadline, socket_connect_timeout=deadline, retry=Retry(NoBackoff(), 0)
             )
         except ValueError as error:
             # SECURITY: the message of the library may repeat the address, which holds a password.
             raise ConfigurationError(f"${URL_VARIABLE} can't be read as an address") from error
-        self._parts: Final[list[Part]] = []
+        self._parts: tuple[Part, ...] = ()
+        self._looked: Final = threading.Condition()
         self._epoch: bytes | None = None
         self._compared_at = 0.0
         self._met_at: float | None = None
         self._began_at: Final = clock()
         self._contact = Contact.NEVER
+        self._told_lost = False
         self._closed: Final = threading.Event()
-        self._ready: Final = threading.Event()
         self._to_write: Final = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -189,11 +196,11 @@ class Link:
     # --- its life
 
     def add(self, part: Part) -> None:
-        """Take a part, before `start`."""
-        self._parts.append(part)
+        """Take a part; it is read with the next look."""
+        self._parts = (*self._parts, part)
 
     def start(self, *, patience: float = 0.0) -> bool:
-        """Connect, in threads of its own; return whether everything was read within `patience` seconds."""
+        """Connect, in threads of its own; return whether everything is read within `patience` seconds."""
         if not self._threads:
             self._threads = [
                 threading.Thread(target=target, name=f"stguard-shared-{name}", daemon=True)
@@ -201,7 +208,8 @@ class Link:
             ]
             for thread in self._threads:
                 thread.start()
-        return self._ready.wait(patience)
+        with self._looked:
+            return self._looked.wait_for(lambda: all(part.seen is not None for part in self._parts), patience)
 
     def close(self) -> None:
         """End the threads and the connections."""
@@ -241,42 +249,44 @@ class Link:
 
     def _look(self) -> None:
         """Bring every copy up to date."""
-        at = self._clock()
+        at, parts = self._clock(), self._parts
         # Messages may be lost: the heads tell what there is.
-        epoch, *heads = self.client.mget([self.key("epoch"), *(part.head for part in self._parts)])
+        epoch, *heads = self.client.mget([self.key("epoch"), *(part.head for part in parts)])
         if epoch is None:
             self.client.set(self.key("epoch"), self.vault.name("epoch", str(time.time_ns())), nx=True)
             epoch = self.client.get(self.key("epoch"))
         if self._contact is not Contact.HELD or epoch != self._epoch or at - self._compared_at >= WHOLE:
             # After a break, a restart or a fail-over: what was written last may be gone there, and not here.
-            for part in self._parts:
+            for part in parts:
                 part.begin(self.client)
             self._epoch, self._compared_at = epoch, at
         else:
-            for part, head in zip(self._parts, heads, strict=True):
+            for part, head in zip(parts, heads, strict=True):
                 number = int(head or 0)
                 if part.seen is None or number < part.seen:
                     part.begin(self.client)
                 elif number > part.seen:
                     part.follow(self.client)
         if self._contact is not Contact.HELD:
-            _LOG.info("replicas: in contact" if self._contact is Contact.NEVER else "replicas: in contact again")
+            _LOG.info("replicas: in contact")
+        self._told_lost = False
         self._met_at, self._contact = at, Contact.HELD
-        self._ready.set()
+        with self._looked:
+            self._looked.notify_all()
         self._to_write.set()
 
     def _lost(self, error: Exception) -> None:
-        if self._contact is Contact.LOST or (self._contact is Contact.NEVER and self._met_at is not None):
+        """Say once that there is no contact, whether there was any before."""
+        if self._told_lost:
             return
+        self._told_lost = True
         if self._contact is Contact.HELD:
             self._contact = Contact.LOST
-            _LOG.error(
-                "replicas: contact is lost (%s); what is known here counts for %d more seconds",
-                type(error).__name__,
-                max(0, self.stale - self.age),
-            )
-        elif self._met_at is None and not self._ready.is_set():
-            _log_once(f"replicas: the engine can't be reached ({type(error).__name__}); trying again")
+        _LOG.error(
+            "replicas: no contact (%s), trying again; what is known here counts for %d more seconds",
+            type(error).__name__,  # SECURITY: its text may hold the address, with a password
+            max(0, self.stale - self.age),
+        )
 
     # --- writing
 
@@ -301,15 +311,6 @@ class Link:
                 self._to_write.set()
 
 
-_logged: Final[set[str]] = set()
-
-
-def _log_once(text: str) -> None:
-    if text not in _logged:
-        _logged.add(text)
-        _LOG.error(text)
-
-
-def script(client: Redis, text: str, keys: list[str], arguments: list[Any]) -> Any:  # noqa: ANN401  what it returns
+def script(client: Client, text: str, keys: list[str], arguments: list[Any]) -> Any:  # noqa: ANN401  what it returns
     """Run a script on the engine: it is done whole or not at all."""
     return client.register_script(text)(keys=keys, args=arguments)

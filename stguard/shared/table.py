@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from stguard.shared.link import script
+from stguard.shared.link import Client, script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from redis import Redis
-
+    from stguard.shared.kept import Kept
     from stguard.shared.link import Link
 
-Heard = Callable[[str, bytes | None], None] if TYPE_CHECKING else object
+Heard = Callable[[str, bytes | None], None]
 """What is told of a change that another replica made: the key, and its value or None when it is gone."""
 
 LIMIT: Final = 200_000
@@ -27,6 +27,9 @@ LIMIT: Final = 200_000
 
 PAGE: Final = 1_000
 """Entries written or read in one call."""
+
+KEEP_EVERY: Final = 5.0
+"""Fewest seconds between two writings of a table's keys to the disk."""
 
 _PRUNE_EVERY: Final = 60.0
 
@@ -84,6 +87,10 @@ class Table(Protocol):
         """Take a value away, here at once."""
         ...
 
+    def left(self, key: str) -> float | None:
+        """Return for how many seconds a value still lives; None when there is none."""
+        ...
+
     def items(self) -> Mapping[str, bytes]:
         """Return every value, in the order in which they were first put here."""
         ...
@@ -121,6 +128,11 @@ class LocalTable:
         """Return a value; None when there is none, or it has ended."""
         entry = self._entries.get(key)
         return entry.value if entry is not None and self._clock() < entry.ends else None
+
+    def left(self, key: str) -> float | None:
+        """Return for how many seconds a value still lives; None when there is none."""
+        entry, now = self._entries.get(key), self._clock()
+        return entry.ends - now if entry is not None and entry.value is not None and now < entry.ends else None
 
     def put(self, key: str, value: bytes, *, lives: float) -> None:
         """Set a value for some seconds, here at once."""
@@ -168,23 +180,37 @@ class SharedTable(LocalTable):
     """Seconds for which replicas remember that an entry was dropped."""
 
     def __init__(
-        self, link: Link, name: str, *, clock: Callable[[], float] = time.monotonic, limit: int = LIMIT
+        self,
+        link: Link,
+        name: str,
+        *,
+        kept: Kept | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        limit: int = LIMIT,
     ) -> None:
         """Take the connection; the table is one of its parts from now on.
 
         Args:
-            link: the connection, not yet started.
+            link: the connection.
             name: tells tables apart.
+            kept: where its keys are kept on the disk for a start without the engine; None: nowhere. For tables whose
+                values are empty.
             clock: as for `LocalTable`.
             limit: as for `LocalTable`.
         """
         super().__init__(clock=clock, limit=limit)
+        self._kept: Final = kept
+        self._kept_at: float | None = None
+        self._to_keep = False
         self._link: Final = link
         self._name: Final = name
         self._keys: Final = [link.key(f"{name}{each}") for each in ("", ":order", ":ends", ":head")]
         self._waiting: dict[str, _Entry] = {}
         self.head: Final = self._keys[3]
         self.seen: int | None = None
+        if kept is not None:
+            for key, left in _lives(kept.read(name)).items():
+                self._set(key, b"", left)
         link.add(self)
 
     def put(self, key: str, value: bytes, *, lives: float) -> None:
@@ -192,6 +218,7 @@ class SharedTable(LocalTable):
         with self._lock:
             self._set(key, value, lives)
             self._waiting[key] = self._entries[key]
+            self._to_keep = True
         self._link.wake()
 
     def drop(self, key: str) -> None:
@@ -208,7 +235,7 @@ class SharedTable(LocalTable):
 
     # --- as a part of the link
 
-    def begin(self, client: Redis) -> None:
+    def begin(self, client: Client) -> None:
         """Read everything; what this copy has and the engine has not is written again."""
         there = self._pull(client, since=0)
         with self._lock:
@@ -218,12 +245,13 @@ class SharedTable(LocalTable):
                     self._waiting.setdefault(key, entry)
         self._link.wake()
 
-    def follow(self, client: Redis) -> None:
+    def follow(self, client: Client) -> None:
         """Read what changed."""
         self._pull(client, since=self.seen or 0)
 
-    def flush(self, client: Redis) -> None:
+    def flush(self, client: Client) -> None:
         """Write what waits."""
+        self._keep()
         while self._waiting:
             with self._lock:
                 now = self._clock()
@@ -238,7 +266,20 @@ class SharedTable(LocalTable):
                     if self._waiting.get(key) is entry:  # not put anew meanwhile
                         del self._waiting[key]
 
-    def _pull(self, client: Redis, *, since: int) -> set[str]:
+    def _keep(self) -> None:
+        """Keep the keys on the disk, from time to time."""
+        now = self._clock()
+        if self._kept is None or not self._to_keep or (self._kept_at is not None and now - self._kept_at < KEEP_EVERY):
+            return
+        self._to_keep, self._kept_at = False, now
+        with self._lock:
+            mine = {key: entry.ends - now for key, entry in self._entries.items() if entry.value is not None}
+        # Replicas on one machine may share the folder.
+        lives = {**_lives(self._kept.read(self._name)), **mine}
+        moments = {key: time.time() + left for key, left in lives.items() if left > 0}
+        self._kept.write(self._name, {"ends": moments}, serial=0)
+
+    def _pull(self, client: Client, *, since: int) -> set[str]:
         there: set[str] = set()
         while True:
             answer = script(client, _PULL, self._keys, [since, PAGE])
@@ -255,9 +296,19 @@ class SharedTable(LocalTable):
                     self._set(key, value, int(rows[at + 3]) / 1000)
                     if known is None or known.value != value:
                         changed.append((key, value))
+                        self._to_keep = True
             for key, value in changed:
                 for heard in self._heard:
                     heard(key, value)
             if found < PAGE:
                 self.seen = max(head, since)
                 return there
+
+
+def _lives(document: object) -> dict[str, float]:
+    """Return the keys of a document that was kept, with the seconds that are left by this machine's clock."""
+    ends = document.get("ends") if isinstance(document, dict) else None
+    if not isinstance(ends, dict):
+        return {}
+    now = time.time()
+    return {key: at - now for key, at in ends.items() if isinstance(at, int | float) and at > now}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from redis import Redis
+from redis import Redis, RedisError
 
 from tests.ports import unused
 
@@ -46,17 +46,18 @@ class Engine:
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + 20
-        while True:
-            try:
-                with contextlib.closing(self.client()) as client:
-                    client.ping()
-            except Exception as error:
-                log_text = (self.folder / "redis.log").read_text()
-                assert time.monotonic() < deadline, f"redis does not answer: {error}\n{log_text}"
-                assert self._process.poll() is None, f"redis ended: {log_text}"
-                time.sleep(0.01)
-            else:
-                return
+        while not self._answers():
+            log_text = (self.folder / "redis.log").read_text()
+            assert time.monotonic() < deadline, f"redis does not answer: {log_text}"
+            assert self._process.poll() is None, f"redis ended: {log_text}"
+            time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        try:
+            with contextlib.closing(self.client()) as client:
+                return bool(client.ping())
+        except (RedisError, OSError):
+            return False
 
     def stop(self) -> None:
         if self._process is not None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stguard import files
 from stguard.files import ChangedMeanwhileError
 from stguard.shared.board import BoardError, Posted, SharedBoard, from_json
 from stguard.shared.link import Contact, Link
-from tests.shared.engine import Engine, until
+from tests.shared.engine import SECRET, Engine, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,12 +86,10 @@ def test_two_that_were_saved_apart_become_one_on_all(replica: Callable[..., Link
     until(lambda: current(other) == "one")
     # A fail-over loses what the first saved, and the second saves before the first is back.
     made = save(one, TWO, expected="one")
-    rival = {"policy.yaml": b"rival"}
     with engine.client() as client:
         client.flushall()
     later = SharedBoard(replica(), known=made)
     later._link.start(patience=10)
-    del rival
     until(lambda: current(one) == current(other) == current(later) == "two")
 
 
@@ -101,7 +100,7 @@ def test_a_policy_that_no_replica_wrote_is_refused(replica: Callable[..., Link],
         note = json.loads(client.hget("{stguard}:policy", "note") or b"")
         client.hset("{stguard}:policy:texts", note["files"]["policy.yaml"], b"everything: allowed")
         client.incr("{stguard}:policy:head")
-    stranger = replica(secret="another secret, of somebody else entirely")
+    stranger = replica(secret=SECRET[::-1])
     forged = board(stranger)
     with pytest.raises(ChangedMeanwhileError):
         save(forged, TWO)
@@ -123,8 +122,6 @@ def test_without_the_engine_nothing_is_saved_and_that_is_said(replica: Callable[
 def test_the_history_keeps_what_it_is_told_and_drops_contents_nobody_names(
     replica: Callable[..., Link], engine: Engine
 ) -> None:
-    from stguard import files  # noqa: PLC0415  for digests only
-
     here, before = board(replica()), ""
     for number in range(5):
         contents = {"policy.yaml": str(number).encode()}

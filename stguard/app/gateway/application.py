@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stguard.app.gateway.bearers import BearerTokens
     from stguard.app.gateway.proxies import TrustedProxy
     from stguard.app.settings import IdentityChoice, PolicyChoice
+    from stguard.shared.replicas import SharedChoice
 
 _LOG: Final = logging.getLogger("stguard")
 
@@ -41,6 +42,7 @@ def App(  # noqa: N802, PLR0913  named as the class it makes; what an app can be
     anonymous: bool = True,
     freeze: bool = True,
     accounts: str | Path | None = None,
+    shared: SharedChoice | None = None,
     **st_app_kwargs: Any,  # noqa: ANN401  those of `st.App`
 ) -> st.App:
     """Make an `st.App` whose requests go through stguard's gateway first.
@@ -62,6 +64,7 @@ def App(  # noqa: N802, PLR0913  named as the class it makes; what an app can be
         anonymous: as for `Gateway`.
         freeze: as for `Gateway`.
         accounts: as for `Gateway`.
+        shared: as for `configure`.
         st_app_kwargs: as for `st.App`; `middleware` goes behind the gateway.
 
     Raises:
@@ -97,6 +100,7 @@ def App(  # noqa: N802, PLR0913  named as the class it makes; what an app can be
         anonymous=anonymous,
         freeze=freeze,
         accounts=local,
+        shared=shared,
     )
     behind = list(st_app_kwargs.pop("middleware", None) or ())
     made = st.App(script_path, middleware=[gateway, *behind], secrets=secrets or None, **st_app_kwargs)

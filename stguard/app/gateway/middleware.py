@@ -18,7 +18,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 
 from stguard import lifetime
-from stguard.app import localaccounts, logins, private, settings
+from stguard.app import localaccounts, logins, private, replicas, settings
 from stguard.app.gateway import origins, proxies, returns
 from stguard.app.gateway.accounts import LocalAccounts
 from stguard.app.gateway.bearers import AGENT_PAGE, Bearers, UnauthorizedError
@@ -31,6 +31,7 @@ from stguard.app.standing import subject_with
 from stguard.errors import ConfigurationError, PolicyFileError, StguardError
 from stguard.keys import KeysUnavailableError
 from stguard.model import Facts
+from stguard.shared.replicas import chosen
 from stguard.sources.answers import joined
 from stguard.tokens import TokenError
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from stguard.app.settings import IdentityChoice, PolicyChoice, Settings
     from stguard.model import Claims, Subject
     from stguard.policy import Policy
+    from stguard.shared.replicas import SharedChoice
 
 STATIC_PAGE: Final = "static"
 """The page of the policy whose rule is that of the app's static files."""
@@ -88,6 +90,7 @@ class Gateway:
         anonymous: bool = True,
         freeze: bool = False,
         accounts: str | Path | LocalAccounts | None = None,
+        shared: SharedChoice | None = None,
     ) -> None:
         """Wrap an application.
 
@@ -106,6 +109,7 @@ class Gateway:
             freeze: whether what is loaded when the server has started is left out of garbage collections from then on
                 (`gc.freeze`), which makes each rerun quicker; what becomes garbage among it is never freed.
             accounts: file of local accounts, relative to the main script's folder; None: nobody signs in with one.
+            shared: as for `configure`.
 
         Raises:
             ConfigurationError: this Streamlit can't be guarded.
@@ -123,6 +127,7 @@ class Gateway:
         self._anonymous: Final = anonymous
         self._freeze: Final = freeze
         self._local: Final = LocalAccounts(accounts) if isinstance(accounts, str | Path) else accounts
+        self._shared: Final = shared
         self._signouts: Final = Signouts()
         self._script: str | None = None
         if proxy is None and proxies.identity_headers():
@@ -137,6 +142,7 @@ class Gateway:
             return
         try:
             self._configure(scope)
+            self._meet()
             scope = {**scope, "headers": self._proven_headers(scope)}
             vouched, person = await self._vouched(scope), await self._person(scope)
             await self._ask_ahead(scope, person)
@@ -156,7 +162,7 @@ class Gateway:
         async def starting(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 try:
-                    if self._local is not None:
+                    if self._local is not None or chosen(self._shared) is not None:
                         self._configure(scope)
                 except StguardError as error:
                     message = {"type": "lifespan.startup.failed", "message": str(error)}
@@ -185,8 +191,15 @@ class Gateway:
             )
         if self._local is not None:
             self._local.open(Path(script).resolve().parent)
-        settings.serve(script, policy=self._policy, identity=self._identity)
+        settings.serve(script, policy=self._policy, identity=self._identity, shared=self._shared)
+        replicas.join(self._shared, folder=Path(script).resolve().parent)
         self._script = script
+
+    def _meet(self) -> None:
+        """Take over what ended at other replicas, once there are any."""
+        others = replicas.current()
+        if others is not None:
+            self._signouts.share(others.ended)
 
     # --- admitting
 

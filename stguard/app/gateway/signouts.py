@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from stguard.shared.table import LocalTable
+
 if TYPE_CHECKING:
     from stguard.app.gateway.stream import Stream
+    from stguard.shared.table import Table
 
 COOKIE_LIVES: Final = 31 * 24 * 3600.0
 """Seconds after which Streamlit takes no login cookie any more."""
@@ -17,18 +21,38 @@ TOLD: Final = 60.0
 
 
 class Signouts:
-    """Remember which logins were ended. Used on the event loop only, in this process only."""
+    """Remember which logins were ended. Used on the event loop only."""
 
     def __init__(self) -> None:
-        """Start with every login counting."""
-        self._ended: Final[dict[bytes, float]] = {}
+        """Start with every login counting, as far as this process knows."""
+        self._ended: Table = LocalTable()
         self._open: Final[dict[bytes, set[Stream]]] = {}
         self._ending: Final[set[Stream]] = set()
         self._told: Final[dict[bytes, float]] = {}
 
+    def share(self, ended: Table) -> None:
+        """Take a table that other replicas have too; what was ended before is put there."""
+        if ended is self._ended:
+            return
+        loop = asyncio.get_running_loop()
+        for login in self._ended.items():
+            ended.put(login, b"", lives=COOKIE_LIVES)
+        self._ended = ended
+
+        def heard(login: str, value: bytes | None) -> None:  # in a thread of the link's
+            if value is not None and not loop.is_closed():
+                loop.call_soon_threadsafe(self._heard, login)
+
+        ended.listen(heard)
+
+    def _heard(self, login: str) -> None:
+        """Close the connections of a login that was ended at another replica, where the browser has its answer."""
+        self._cut(bytes.fromhex(login))
+        self.close()
+
     def ended(self, login: bytes | None) -> bool:
         """Tell whether a login was ended."""
-        return login in self._ended
+        return login is not None and self._ended.get(login.hex()) is not None
 
     def opened(self, login: bytes, stream: Stream) -> None:
         """Note an open connection of a login."""
@@ -44,10 +68,10 @@ class Signouts:
 
     def end(self, login: bytes) -> None:
         """End a login: its cookie no longer counts, and its connections carry nothing any more, in whichever tab."""
-        now = time.monotonic()
-        for old in [key for key, until in self._ended.items() if until < now]:
-            del self._ended[old]
-        self._ended[login] = now + COOKIE_LIVES
+        self._ended.put(login.hex(), b"", lives=COOKIE_LIVES)
+        self._cut(login)
+
+    def _cut(self, login: bytes) -> None:
         for stream in list(self._open.get(login, ())):
             stream.end()
             self._ending.add(stream)

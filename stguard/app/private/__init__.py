@@ -30,7 +30,7 @@ from stguard.app.private.hooks import (
     hook_lazy_sources,
     watch_files,
 )
-from stguard.app.private.login import ensure_cookie_secret, exercise_login, leave_for, set_login
+from stguard.app.private.login import cookie_secret, ensure_cookie_secret, exercise_login, leave_for, set_login
 from stguard.app.private.pages import (
     copy_page,
     file_page_name,
@@ -98,6 +98,7 @@ __all__ = [
     "cache_depth",
     "caller",
     "context",
+    "cookie_secret",
     "copy_page",
     "ensure_cookie_secret",
     "exercise_hooks",

@@ -73,6 +73,24 @@ def exercise_login() -> None:
         )
 
 
+def cookie_secret() -> str | None:
+    """Return the secret that logins are signed with; None when nobody chose one, and it is random in each process.
+
+    STREAMLIT 1.57 to 1.67: as `ensure_cookie_secret`.
+    """
+    auth, secret = _chosen_secret()
+    return auth.get("cookie_secret") or secret or None
+
+
+def _chosen_secret() -> tuple[dict[str, Any], str]:
+    from streamlit import config
+    from streamlit.auth_util import get_secrets_auth_section
+
+    section = get_secrets_auth_section()
+    secret = config.get_option("server.cookieSecret") if config.is_manually_set("server.cookieSecret") else ""
+    return (section.to_dict() if section else {}), secret
+
+
 def ensure_cookie_secret(given: str | None) -> None:
     """Make sure that logins are signed with a secret that somebody chose, and that `st.user` knows of sign-in.
 
@@ -86,17 +104,12 @@ def ensure_cookie_secret(given: str | None) -> None:
     Raises:
         ConfigurationError: there is none, or it is short.
     """
-    from streamlit import config
-    from streamlit.auth_util import get_secrets_auth_section
     from streamlit.runtime.secrets import secrets_singleton
 
-    section = get_secrets_auth_section()
-    auth = section.to_dict() if section else {}
+    auth, secret = _chosen_secret()
     if auth.get("cookie_secret"):
         return
-    secret = given or (
-        config.get_option("server.cookieSecret") if config.is_manually_set("server.cookieSecret") else ""
-    )
+    secret = given or secret
     if not secret:
         raise ConfigurationError(
             "local accounts need a secret to sign logins with; set COOKIE_SECRET in the environment, or "

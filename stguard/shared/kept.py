@@ -1,0 +1,83 @@
+"""What one replica keeps on its disk, for a start at which the engine can't be reached.
+
+SECURITY: the folder is the app's own. The policy in it counts only with the code of a replica; the logins that ended
+only ever close something.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from stguard import files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STATE_VARIABLE: Final = "STGUARD_STATE"
+"""Environment variable that names the folder; it should outlive the container."""
+
+FOLDER: Final = ".stguard"
+"""Folder beside the main script that is used without that variable; no reader of policies looks into it."""
+
+_LOG: Final = logging.getLogger("stguard")
+
+
+class Kept:
+    """Read and write small documents in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder; it is made when something is written."""
+        self._folder: Final = folder
+        self._failed = False
+
+    def read(self, name: str) -> Any:  # noqa: ANN401  what a file held; None for none
+        """Return a document; None when there is none, or it is damaged."""
+        try:
+            data = files.content(self._place(name))
+            return None if data is None else json.loads(data)
+        except (files.FileError, ValueError, RecursionError):
+            _LOG.error("replicas: what is kept in %s can't be read; it doesn't count", self._place(name))
+            return None
+
+    def write(self, name: str, document: Mapping[str, Any], *, serial: int) -> None:
+        """Write a document, whole, unless one with a higher serial is there; a failure is logged once.
+
+        Args:
+            name: of the document.
+            document: anything JSON has.
+            serial: grows with each document; replicas on one machine may share the folder.
+        """
+        place = self._place(name)
+        try:
+            try:
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise files.FileError(f"can't make {self._folder}: {files.cause(error)}") from error
+            with files.locked(self._folder):
+                before = self.read(name)
+                if isinstance(before, dict) and isinstance(before.get("serial"), int) and before["serial"] > serial:
+                    return
+                data = json.dumps({**document, "serial": serial}).encode()
+                with files.Replacement({files.real(place): data}) as ready:
+                    ready.commit({})
+        except files.FileError as error:
+            if not self._failed:
+                self._failed = True
+                _LOG.warning(
+                    "replicas: no copy is kept on the disk, so this replica can't start without the engine: %s; set "
+                    "%s to a folder that can be written",
+                    error,
+                    STATE_VARIABLE,
+                )
+
+    def _place(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
+
+
+def folder_of(app: Path, *, environ: Mapping[str, str]) -> Path:
+    """Return the folder in which a replica keeps what it needs to start alone; without the variable, beside the app."""
+    named = environ.get(STATE_VARIABLE)
+    return Path(named) if named else app / FOLDER
