@@ -12,14 +12,14 @@ import click
 from stguard import edits
 from stguard.cli.differences import NONE, changes
 from stguard.cli.output import FINE, FOUND, Failure, count, finish, json_option, print_json, say
-from stguard.cli.policies import locate, policy_argument
+from stguard.cli.policies import policy_argument
+from stguard.cli.sharing import place
 from stguard.cli.who import moment
 from stguard.edits.history import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
-    from pathlib import Path
 
     Made = str | Mapping[str, str | None] | edits.Edit
 
@@ -86,7 +86,8 @@ def grant_command(  # noqa: PLR0913  one for each option
     shown first.
     """
     grant = edits.Grant(person=who, role=role, org=org, since=since, until=until, reason=reason)
-    _edit(locate(policy), grant, reason=reason or f"grant {role} to {who}", keep=keep, yes=yes, as_json=as_json)
+    with place(policy) as where:
+        make(where, grant, reason=reason or f"grant {role} to {who}", keep=keep, yes=yes, as_json=as_json)
 
 
 @click.command("revoke", cls=_Command)
@@ -105,7 +106,8 @@ def revoke_command(
     stays, and the difference that is shown says so.
     """
     revoke = edits.Revoke(person=who, role=role, org=org)
-    _edit(locate(policy), revoke, reason=reason or f"revoke {role} of {who}", keep=keep, yes=yes, as_json=as_json)
+    with place(policy) as where:
+        make(where, revoke, reason=reason or f"revoke {role} of {who}", keep=keep, yes=yes, as_json=as_json)
 
 
 @click.command("fmt", cls=_Command)
@@ -114,11 +116,11 @@ def revoke_command(
 @json_option
 def fmt_command(policy: str | None, *, check: bool, as_json: bool) -> None:
     """Lay a policy out: indentation, blank lines, line ends. Order, comments and quotes stay."""
-    path = locate(policy)
-    if check:
-        outcome = edits.preview(path, edits.Format())
-    else:
-        outcome = edits.change(path, edits.Format(), author=_author(), reason="fmt")
+    with place(policy) as where:
+        if check:
+            outcome = edits.preview(where, edits.Format())
+        else:
+            outcome = edits.change(where, edits.Format(), author=_author(), reason="fmt")
     if as_json:
         print_json(outcome.as_json())
     else:
@@ -134,11 +136,12 @@ def fmt_command(policy: str | None, *, check: bool, as_json: bool) -> None:
 @json_option
 def history_command(policy: str | None, *, as_json: bool) -> None:
     """List the versions of a policy that its edits left, newest first."""
-    history = edits.History(locate(policy))
-    versions = history.versions()[::-1]
+    with place(policy) as where:
+        history = edits.history_of(where)
+        versions = history.versions()[::-1]
     if history.damaged:
         lines = count(history.damaged, "line")
-        say(f"warning: {lines} of the history can't be read and is passed over: {history.folder}", err=True)
+        say(f"warning: {lines} of the history can't be read and is passed over: {history.place}", err=True)
     if as_json:
         print_json({"versions": [version.as_json() for version in versions]})
     else:
@@ -159,14 +162,14 @@ def restore_command(
     version: str, reason: str | None, policy: str | None, keep: int, *, yes: bool, as_json: bool
 ) -> None:
     """Make the policy what a VERSION of `stguard history` was; who gains and loses what is shown first."""
-    path = locate(policy)
-    made = edits.restored(path, version)
-    _edit(path, made, reason=reason or f"restore {version}", keep=keep, yes=yes, as_json=as_json)
+    with place(policy) as where:
+        made = edits.restored(where, version)
+        make(where, made, reason=reason or f"restore {version}", keep=keep, yes=yes, as_json=as_json)
 
 
-def _edit(path: Path, edit: Made, *, reason: str, keep: int, yes: bool, as_json: bool) -> None:
-    """Show what an edit does, ask, and make it."""
-    seen = edits.preview(path, edit)
+def make(where: edits.Place, edit: Made, *, reason: str, keep: int = KEPT, yes: bool, as_json: bool) -> None:
+    """Show what an edit does, ask, make it, and end the command."""
+    seen = edits.preview(where, edit)
     if not seen.ok or not seen.files:
         _finish(seen, as_json=as_json)
         return
@@ -180,7 +183,7 @@ def _edit(path: Path, edit: Made, *, reason: str, keep: int, yes: bool, as_json:
         return
     # What was shown is what is written: with a question, files that changed meanwhile are looked at again by a person.
     expected = None if yes else seen.before
-    made = edits.change(path, edit, author=_author(), reason=reason, expected=expected, confirmed=True, keep=keep)
+    made = edits.change(where, edit, author=_author(), reason=reason, expected=expected, confirmed=True, keep=keep)
     _finish(made, as_json=as_json)
 
 

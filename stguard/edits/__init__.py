@@ -1,9 +1,10 @@
 """Edit policies: give and take away roles, lay out, keep the history. Nothing is written that would not load."""
 
-from stguard.edits.change import Edit, Outcome, Snapshot, change, preview, restored
+from stguard.edits.change import Edit, Outcome, Snapshot, Where, change, history_of, preview, restored
 from stguard.edits.errors import EditError
 from stguard.edits.history import History, Version
 from stguard.edits.layout import Format
+from stguard.edits.place import OnBoard, OnDisk, Place
 from stguard.edits.rows import Grant, Person, Revoke
 from stguard.files import ChangedMeanwhileError, FileError
 
@@ -15,12 +16,17 @@ __all__ = [
     "Format",
     "Grant",
     "History",
+    "OnBoard",
+    "OnDisk",
     "Outcome",
     "Person",
+    "Place",
     "Revoke",
     "Snapshot",
     "Version",
+    "Where",
     "change",
+    "history_of",
     "preview",
     "restored",
 ]

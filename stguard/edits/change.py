@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,18 +17,17 @@ from stguard.analysis import Change, EntangledError, difference, holders
 from stguard.analysis.difference import SIGNED_IN
 from stguard.audit import Event, Record
 from stguard.edits.errors import EditError
-from stguard.edits.history import KEPT, History, Version, home
+from stguard.edits.history import KEPT, Version
+from stguard.edits.place import OnDisk, Place
 from stguard.errors import PolicyFileError, Severity, quote
 from stguard.model import EVERY_ORG, WhoKind
 from stguard.policy import Policy
 from stguard.policyfile import source
-from stguard.policyfile.ledger import Ledger
 from stguard.policyfile.source import version_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from stguard.audit import Trail
+    from stguard.edits.history import History
     from stguard.errors import Problem
     from stguard.model import Subject
 
@@ -41,6 +39,7 @@ ATTEMPTS: Final = 20
 """How often an edit is made anew because somebody else was faster."""
 
 UNKNOWN_BEFORE: Final = "the policy as it stood before has errors, so who gains and who loses can't be told"
+NONE_BEFORE: Final = "there was no policy before"
 
 
 class Edit(Protocol):
@@ -51,34 +50,44 @@ class Edit(Protocol):
         ...
 
 
+Where = str | Path | Place
+"""A policy's file or folder, or where else its files stand."""
+
+
+def _at(where: Where) -> Place:
+    return OnDisk(Path(where)) if isinstance(where, str | Path) else where
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Hold the files of a policy as they were read.
 
     Attributes:
-        path: the policy, as it was given.
+        where: the policy, as it was given.
         contents: by name in the policy's folder; a policy of one file has one. Empty when there is nothing.
     """
 
-    path: Path
+    where: Where
     contents: Mapping[str, bytes]
 
     @staticmethod
-    def take(path: str | Path) -> Snapshot:
+    def take(where: Where) -> Snapshot:
         """Read a policy's files, without judging what stands in them.
 
         Raises:
             FileError: a file can't be read.
         """
-        path = Path(path)
-        found = {}
-        for file in source.files(path, ledger=Ledger()):
-            if file.exists() and not file.is_file():
-                raise files.FileError(f"{quote(file)} is no file")
-            data = files.content(file)
-            if data is not None:
-                found[file.name] = data
-        return Snapshot(path, found)
+        return Snapshot(where, _at(where).contents())
+
+    @property
+    def path(self) -> Path:
+        """Return the policy's file or folder."""
+        return _at(self.where).path
+
+    @property
+    def is_folder(self) -> bool:
+        """Tell whether the policy has files with names of their own."""
+        return _at(self.where).is_folder
 
     @property
     def digest(self) -> str:
@@ -92,7 +101,7 @@ class Snapshot:
 
     def place(self, name: str) -> Path:
         """Return where a file of the policy stands."""
-        return self.path / name if self.path.is_dir() else self.path
+        return self.path / name if self.is_folder else self.path
 
     def policy(self, *, now: float) -> Policy:
         """Return the policy of these contents.
@@ -162,7 +171,7 @@ class Outcome:
 
 
 def preview(
-    path: str | Path,
+    path: Where,
     edit: str | Mapping[str, str | None] | Edit,
     *,
     expected: str | None = None,
@@ -173,7 +182,7 @@ def preview(
     """Say what an edit would do; nothing is written.
 
     Args:
-        path: the policy's file or folder.
+        path: the policy's file or folder, or where else its files stand.
         edit: a new text, for a policy of one file; new texts by file name, for a folder, None for a file to go;
             or an edit such as `Grant`.
         expected: `Outcome.before` of an earlier look, or `Snapshot.digest`; None takes the files as they are.
@@ -190,7 +199,7 @@ def preview(
 
 
 def change(  # noqa: PLR0913  what an edit needs, by name
-    path: str | Path,
+    path: Where,
     edit: str | Mapping[str, str | None] | Edit,
     *,
     author: str,
@@ -282,13 +291,13 @@ def _outcome(
         else:
             after_contents[name] = _encoded(text)
     try:
-        after = Snapshot(snapshot.path, dict(sorted(after_contents.items()))).policy(now=now)
+        after = Snapshot(snapshot.where, dict(sorted(after_contents.items()))).policy(now=now)
     except PolicyFileError as error:
         return replace(start, problems=error.problems)
     compared = before or in_force
     outcome = replace(start, version=after.version, problems=after.problems)
     if compared is None:
-        outcome = replace(outcome, other=(UNKNOWN_BEFORE,) if snapshot.contents else ())
+        outcome = replace(outcome, other=(UNKNOWN_BEFORE if snapshot.contents else NONE_BEFORE,))
     elif compared.version != after.version:
         try:
             found = difference(compared, after)
@@ -307,12 +316,12 @@ def _new_texts(
     now: float,
 ) -> Mapping[str, str | None]:
     if isinstance(edit, str):
-        if snapshot.path.is_dir():
+        if snapshot.is_folder:
             raise EditError(f"{quote(snapshot.path)} is a folder; say which file of it the text is for")
         return {snapshot.path.name: _kept_line_ends(edit, snapshot.texts.get(snapshot.path.name))}
     if isinstance(edit, Mapping):
         for name in edit:
-            alone = snapshot.path.name if not snapshot.path.is_dir() else None
+            alone = snapshot.path.name if not snapshot.is_folder else None
             # SECURITY: a name may come from a form or a history; it must not lead out of the folder.
             if name != alone and (alone or not source.is_read(name) or "/" in name or "\0" in name):
                 raise EditError(f"{quote(name)} is no file of the policy {quote(snapshot.path)}")
@@ -387,53 +396,33 @@ def _may_edit(policy: Policy, editor: Subject, now: float) -> bool:
 
 
 def _write(snapshot: Snapshot, outcome: Outcome, *, author: str, reason: str | None, keep: int, now: float) -> Outcome:
-    """Put new texts in place under the lock, their history first."""
+    """Put new texts in place, with their history."""
     contents = {name: None if text is None else _encoded(text) for name, text in outcome.files.items()}
     after = {name: data for name, data in {**snapshot.contents, **contents}.items() if data is not None}
-    places = {name: files.real(snapshot.place(name)) for name in {*snapshot.contents, *contents}}
-    history = History(snapshot.path)
-    with files.locked(home(snapshot.path)):
-        _expect_same(snapshot)
-        model = next((places[name] for name in snapshot.contents), history.model)
-        with files.Replacement({places[name]: data for name, data in contents.items()}, like=model) as ready:
-            sizes = list(_keep_versions(history, snapshot, after, outcome, author, reason, now, model))
-            try:
-                _expect_same(snapshot)  # a file that is new in a folder has no digest of its own to compare
-                ready.commit({places[name]: files.digest(snapshot.contents.get(name)) for name in places})
-            except BaseException:
-                history.forget(sizes[-1])
-                raise
-        with suppress(files.FileError, OSError):  # the edit is made; the next one drops what is too much
-            history.prune(keep)
+    place = _at(snapshot.where)
+    known = place.history.versions()
+    steps = _steps(known[-1].id if known else None, snapshot, after, outcome, author, reason, now)
+    place.write(snapshot.contents, contents, steps=steps, keep=keep)
     return replace(outcome, written=True, id=version_id(after))
 
 
-def _expect_same(snapshot: Snapshot) -> None:
-    now = Snapshot.take(snapshot.path)
-    if now.digest != snapshot.digest:
-        what = "was changed meanwhile" if now.contents else "is gone"
-        raise files.ChangedMeanwhileError(f"{quote(snapshot.path)} {what}; look at it as it is now and try again")
-
-
-def _keep_versions(
-    history: History,
+def _steps(
+    previous: str | None,
     snapshot: Snapshot,
     after: Mapping[str, bytes],
     outcome: Outcome,
     author: str,
     reason: str | None,
     now: float,
-    model: Path,
-) -> Iterator[int]:
-    """Add to the history what is found, where somebody edited by other means, and what it becomes."""
-    known = history.versions()
-    previous = known[-1].id if known else None
-    steps: list[tuple[Mapping[str, bytes], str | None, str | None, str | None]] = [
+) -> list[tuple[Version, Mapping[str, bytes]]]:
+    """Return what the history is to say: what was found, where somebody edited by other means, and what it becomes."""
+    told: list[tuple[Mapping[str, bytes], str | None, str | None, str | None]] = [
         (after, outcome.version, author, reason)
     ]
     if snapshot.contents and previous != snapshot.digest:
-        steps.insert(0, (snapshot.contents, outcome.version_before, None, None))
-    for contents, version, by, why in steps:
+        told.insert(0, (snapshot.contents, outcome.version_before, None, None))
+    steps = []
+    for contents, version, by, why in told:
         entry = Version(
             id=version_id(contents),
             version=version,
@@ -443,8 +432,9 @@ def _keep_versions(
             previous=previous,
             files={name: files.digest(data) for name, data in contents.items()},
         )
-        yield history.add(contents, entry, model=model)
+        steps.append((entry, contents))
         previous = entry.id
+    return steps
 
 
 def _record(outcome: Outcome, author: str, reason: str | None, now: float) -> Record:
@@ -460,19 +450,23 @@ def _record(outcome: Outcome, author: str, reason: str | None, now: float) -> Re
     )
 
 
-def restored(path: str | Path, name: str) -> dict[str, str | None]:
+def restored(path: Where, name: str) -> dict[str, str | None]:
     """Return the edit that makes a policy what a version in its history was; give it to `preview` and `change`.
 
     Args:
-        path: the policy's file or folder.
+        path: as for `preview`.
         name: the id of a version, at least its first four characters, or a policy's version.
 
     Raises:
         EditError: there is no such version, or it is damaged.
     """
-    path = Path(path)
-    history = History(path)
+    history = history_of(path)
     contents = history.contents(history.find(name))
     now = Snapshot.take(path).contents
     gone: dict[str, str | None] = {each: None for each in now if each not in contents}
     return {**gone, **{each: data.decode("utf-8", "surrogateescape") for each, data in contents.items()}}
+
+
+def history_of(path: Where) -> History:
+    """Return the history of a policy: nothing is read yet."""
+    return _at(path).history

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import stat
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,10 +20,13 @@ from stguard import files
 from stguard.edits.errors import EditError
 from stguard.errors import nearest, quote
 from stguard.policyfile.source import ID_LENGTH, version_id
+from stguard.shared.board import BoardError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from stguard.shared.board import Board
 
 FOLDER: Final = ".stguard"
 """Name of the folder beside the policy. INVARIANT: `policyfile.source.is_read` says no to it and all in it."""
@@ -71,6 +75,10 @@ class Version:
             "previous": self.previous,
         }
 
+    def as_line(self) -> dict[str, Any]:
+        """Return the fields as the history keeps them."""
+        return {**self.as_json(), "files": dict(self.files)}
+
 
 def home(policy: Path) -> Path:
     """Return the folder whose lock editors of a policy hold, and where its history lies: the one its files are in."""
@@ -78,34 +86,39 @@ def home(policy: Path) -> Path:
     return place if place.is_dir() else place.parent
 
 
-class History:
+class History(ABC):
     """Hold the versions of one policy.
 
     Attributes:
-        folder: where they lie.
-        damaged: how many lines of the index could not be read, as of the last look.
+        damaged: how many entries could not be read, as of the last look.
     """
 
-    def __init__(self, policy: Path) -> None:
-        """Take the policy's path; nothing is read yet."""
-        self.folder: Final = home(policy) / FOLDER / files.real(policy).name
+    def __init__(self) -> None:
+        """Nothing is read yet."""
         self.damaged = 0
 
     def versions(self) -> tuple[Version, ...]:
-        """Return the versions, oldest first; lines that are damaged are passed over and counted.
+        """Return the versions, oldest first; entries that are damaged are passed over and counted.
 
         Raises:
-            FileError: the index is there and can't be read.
+            FileError: the history is there and can't be read.
+            EditError: the same, where replicas share.
         """
-        data = files.content(self._index) or b""
-        found, self.damaged = [], 0
-        for line in data.splitlines():
-            version = _read(line)
-            if version is None:
-                self.damaged += bool(line.strip())
-            else:
-                found.append(version)
-        return tuple(found)
+        read = self._read()
+        found = tuple(version for version in read if version is not None)
+        self.damaged = len(read) - len(found)
+        return found
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Return where it lies, for messages."""
+
+    @abstractmethod
+    def _read(self) -> list[Version | None]: ...
+
+    @abstractmethod
+    def _content(self, digest: str) -> bytes | None: ...
 
     def find(self, name: str) -> Version:
         """Return the latest version of an id, of the start of an id, or of a policy's version.
@@ -133,7 +146,7 @@ class History:
         """
         found = {}
         for name, digest in version.files.items():
-            data = files.content(self.folder / digest)
+            data = self._content(digest)
             if data is None or files.digest(data) != digest:
                 what = "gone" if data is None else "damaged"
                 raise EditError(f"version {version.id} can't be restored: its file {quote(name)} is {what}")
@@ -142,6 +155,31 @@ class History:
             # SECURITY: what is shown as one version is not to bring back another.
             raise EditError(f"version {version.id} can't be restored: the history names other contents for it")
         return found
+
+
+class FileHistory(History):
+    """Be the history beside the files of a policy.
+
+    Attributes:
+        folder: where it lies.
+    """
+
+    def __init__(self, policy: Path) -> None:
+        """Take the policy's path; nothing is read yet."""
+        super().__init__()
+        self.folder: Final = home(policy) / FOLDER / files.real(policy).name
+
+    @property
+    def place(self) -> str:
+        """Return where it lies, for messages."""
+        return str(self.folder)
+
+    def _read(self) -> list[Version | None]:
+        data = files.content(self._index) or b""
+        return [_read(line) for line in data.splitlines() if line.strip()]
+
+    def _content(self, digest: str) -> bytes | None:
+        return files.content(self.folder / digest)
 
     def add(self, contents: Mapping[str, bytes], version: Version, *, model: Path) -> int:
         """Write a version; the folder's lock must be held.
@@ -237,14 +275,45 @@ class History:
         return size
 
 
+class BoardHistory(History):
+    """Be the history that replicas share."""
+
+    def __init__(self, board: Board) -> None:
+        """Take the board; nothing is read yet."""
+        super().__init__()
+        self._board: Final = board
+
+    @property
+    def place(self) -> str:
+        """Return where it lies, for messages."""
+        return "what replicas share"
+
+    def _read(self) -> list[Version | None]:
+        try:
+            return [None if entry is None else _version(entry) for entry in self._board.entries()]
+        except BoardError as error:
+            raise EditError(str(error)) from error
+
+    def _content(self, digest: str) -> bytes | None:
+        try:
+            return self._board.content(digest)
+        except BoardError as error:
+            raise EditError(str(error)) from error
+
+
 def _line(version: Version) -> bytes:
-    told = {**version.as_json(), "files": dict(version.files)}
-    return json.dumps(told).encode() + b"\n"
+    return json.dumps(version.as_line()).encode() + b"\n"
 
 
 def _read(line: bytes) -> Version | None:
     try:
-        told = json.loads(line)
+        return _version(json.loads(line))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _version(told: Any) -> Version | None:  # noqa: ANN401  what an entry held
+    try:
         texts = [told[key] for key in ("version", "author", "reason", "previous")]
         contents = told["files"]
         if not (_ID.fullmatch(told["id"]) and all(isinstance(each, str | None) for each in texts)):

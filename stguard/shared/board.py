@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from stguard import files
 from stguard.errors import StguardError
+from stguard.model import EMPTY
 from stguard.shared.link import Client, script
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class Board(Protocol):
         *,
         expected: str,
         entries: Sequence[Mapping[str, Any]],
+        texts: Mapping[str, bytes] = EMPTY,
         keep: int,
     ) -> Posted:
         """Put another in its place, if it is still the expected one.
@@ -135,6 +137,7 @@ class Board(Protocol):
             name: the id of these contents.
             expected: the id of those that are replaced; empty for none.
             entries: lines for the history, each with `files`, digests by name.
+            texts: the contents that only these lines name, by digest.
             keep: how many lines the history keeps.
 
         Raises:
@@ -202,6 +205,7 @@ class SharedBoard:
         *,
         expected: str,
         entries: Sequence[Mapping[str, Any]],
+        texts: Mapping[str, bytes] = EMPTY,
         keep: int,
     ) -> Posted:
         """Put another in its place, if it is still the expected one; see `Board`."""
@@ -211,9 +215,9 @@ class SharedBoard:
         before = posted.serial if posted is not None else 0
         made = _posted(before + 1, name, contents, self._link.vault)
         lines = [_line(entry, self._link.vault) for entry in entries]
-        texts = {files.digest(data): data for data in contents.values()}
-        arguments: list[Any] = [before, made.serial, made.note, made.code, keep, len(lines), len(texts), *lines]
-        for digest, data in texts.items():
+        named = {**texts, **{files.digest(data): data for data in contents.values()}}
+        arguments: list[Any] = [before, made.serial, made.note, made.code, keep, len(lines), len(named), *lines]
+        for digest, data in named.items():
             arguments += [digest, data]
         try:
             done, _ = script(self._link.client, _SAVE, self._keys, [*arguments, self._link.channel])

@@ -200,7 +200,11 @@ class Link:
         self._parts = (*self._parts, part)
 
     def start(self, *, patience: float = 0.0) -> bool:
-        """Connect, in threads of its own; return whether everything is read within `patience` seconds."""
+        """Connect, in threads of its own; wait for the first answer, up to `patience` seconds.
+
+        Returns:
+            Whether everything is read.
+        """
         if not self._threads:
             self._threads = [
                 threading.Thread(target=target, name=f"stguard-shared-{name}", daemon=True)
@@ -209,7 +213,12 @@ class Link:
             for thread in self._threads:
                 thread.start()
         with self._looked:
-            return self._looked.wait_for(lambda: all(part.seen is not None for part in self._parts), patience)
+            self._looked.wait_for(lambda: self._told_lost or self._is_read, patience)
+        return self._is_read
+
+    @property
+    def _is_read(self) -> bool:
+        return all(part.seen is not None for part in self._parts)
 
     def close(self) -> None:
         """End the threads and the connections."""
@@ -287,6 +296,8 @@ class Link:
             type(error).__name__,  # SECURITY: its text may hold the address, with a password
             max(0, self.stale - self.age),
         )
+        with self._looked:
+            self._looked.notify_all()
 
     # --- writing
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stguard import edits
+from stguard.edits.history import FileHistory
 from stguard.policy import Policy
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def test_a_role_is_given_until_a_day_after_a_look_at_what_it_changes(admin: Any,
     assert given.reason == 'TICKET-1: it\'s "for" #us 🙂'
     assert given.until == datetime.combine(last + timedelta(days=1), time(), tzinfo=UTC).timestamp()
     assert file(admin).read_text().startswith("stguard: 1   # kept\n")
-    (_, version) = edits.History(file(admin)).versions()
+    (_, version) = edits.history_of(file(admin)).versions()
     assert version.author == "https://idp.example|ada"
     assert version.reason == "asked by mail"
 
@@ -442,8 +443,8 @@ def test_a_damaged_version_is_not_brought_back(admin: Any) -> None:
     at = press(press(begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter"), PREVIEW), "Save")
     at = open_tab(at, "history")
     at.selectbox(key="stguard_admin_version").set_value(1).run()
-    oldest = edits.History(file(admin)).versions()[0]
-    (edits.History(file(admin)).folder / next(iter(oldest.files.values()))).write_bytes(b"stguard: 1\n")
+    oldest = edits.history_of(file(admin)).versions()[0]
+    (FileHistory(file(admin)).folder / next(iter(oldest.files.values()))).write_bytes(b"stguard: 1\n")
     before = file(admin).read_text()
     at = press(at, "Bring this version back")
     assert "damaged" in told(at)

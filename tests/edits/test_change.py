@@ -20,7 +20,6 @@ from stguard.edits import (
     FileError,
     Format,
     Grant,
-    History,
     Person,
     Revoke,
     Snapshot,
@@ -28,6 +27,7 @@ from stguard.edits import (
     preview,
     restored,
 )
+from stguard.edits.history import FileHistory
 from stguard.policy import Policy
 from stguard.policyfile.source import is_read
 
@@ -201,12 +201,12 @@ def test_laying_out_is_an_edit_like_any_other(policy: Path) -> None:
 def test_the_history_has_what_was_found_and_what_it_became(policy: Path) -> None:
     first = change(policy, give("bob@acme.com"), author="iss|ann", reason="T-1", now=1_800_000_000.0)
     second = change(policy, give("cid@acme.com"), author="iss|ann", now=1_800_000_001.0)
-    versions = History(policy).versions()
+    versions = FileHistory(policy).versions()
     assert [(each.author, each.reason) for each in versions] == [(None, None), ("iss|ann", "T-1"), ("iss|ann", None)]
     assert [each.id for each in versions[1:]] == [first.id, second.id]
     assert [each.previous for each in versions] == [None, versions[0].id, versions[1].id]
     assert versions[0].time == 1_800_000_000.0
-    assert History(policy).contents(versions[0]) == {"policy.yaml": POLICY.encode()}
+    assert FileHistory(policy).contents(versions[0]) == {"policy.yaml": POLICY.encode()}
 
 
 def test_what_others_wrote_between_two_edits_is_in_the_history_too(policy: Path) -> None:
@@ -214,21 +214,21 @@ def test_what_others_wrote_between_two_edits_is_in_the_history_too(policy: Path)
     text = policy.read_text("utf-8") + "# by hand\n"
     policy.write_text(text, "utf-8")
     change(policy, give("cid@acme.com"), author="ann")
-    versions = History(policy).versions()
+    versions = FileHistory(policy).versions()
     assert [each.author for each in versions] == [None, "ann", None, "ann"]
-    assert History(policy).contents(versions[2]) == {"policy.yaml": text.encode()}
+    assert FileHistory(policy).contents(versions[2]) == {"policy.yaml": text.encode()}
 
 
 def test_a_version_is_restored_by_its_id_the_start_of_it_or_the_policys_version(policy: Path) -> None:
     before = Policy.load(policy).version
     change(policy, give("bob@acme.com"), author="ann")
-    first = History(policy).versions()[0]
+    first = FileHistory(policy).versions()[0]
     for name in (first.id, first.id[:4], before):
         assert restored(policy, name) == {"policy.yaml": POLICY}
     made = change(policy, restored(policy, first.id), author="ann", reason="back")
     assert [each.who for each in made.losses] == ["email:bob@acme.com"]
     assert policy.read_text("utf-8") == POLICY
-    assert History(policy).versions()[-1].id == first.id
+    assert FileHistory(policy).versions()[-1].id == first.id
     for wrong in ("nosuch", "", first.id[:3]):
         with pytest.raises(EditError, match="no version"):
             restored(policy, wrong)
@@ -244,7 +244,7 @@ def test_a_policy_that_was_deleted_is_restored_with_its_mode(policy: Path) -> No
         change(policy, give("cid@acme.com"), author="ann")
     with pytest.raises(ChangedMeanwhileError, match="is gone"):
         change(policy, POLICY, author="ann", expected=seen.before)
-    change(policy, restored(policy, History(policy).versions()[-1].id), author="ann")
+    change(policy, restored(policy, FileHistory(policy).versions()[-1].id), author="ann")
     assert policy.read_text("utf-8") == text
     assert stat.S_IMODE(policy.stat().st_mode) == 0o644
 
@@ -252,7 +252,7 @@ def test_a_policy_that_was_deleted_is_restored_with_its_mode(policy: Path) -> No
 def test_only_so_many_versions_are_kept(policy: Path) -> None:
     for number in range(8):
         change(policy, give(f"p{number}@acme.com"), author="ann", keep=3)
-    history = History(policy)
+    history = FileHistory(policy)
     assert [len(history.versions()), history.damaged] == [3, 0]
     assert len(list(history.folder.iterdir())) == 4, "three contents and the index"
     restored(policy, history.versions()[0].id)
@@ -263,7 +263,7 @@ def test_only_so_many_versions_are_kept(policy: Path) -> None:
 def test_damaged_lines_and_contents_of_the_history_are_noticed(policy: Path) -> None:
     for name in ("bob", "cid"):
         change(policy, give(f"{name}@acme.com"), author="ann")
-    history = History(policy)
+    history = FileHistory(policy)
     index = history.folder / "index.jsonl"
     good = index.read_bytes()
     evil = {**json.loads(good.splitlines()[0]), "files": {"../../evil": "0" * 64}}
@@ -285,7 +285,7 @@ def test_damaged_lines_and_contents_of_the_history_are_noticed(policy: Path) -> 
 def test_a_version_whose_line_names_other_contents_is_not_restored(policy: Path) -> None:
     change(policy, give("eve@acme.com", "admin"), author="ada")
     change(policy, give("vera@acme.com"), author="ada")
-    history = History(policy)
+    history = FileHistory(policy)
     index = history.folder / "index.jsonl"
     first, second, third = (json.loads(line) for line in index.read_text("utf-8").splitlines())
     third["files"] = second["files"]
@@ -309,7 +309,7 @@ def test_files_whose_names_begin_alike_are_edited_together(tmp_path: Path) -> No
 def test_a_clock_set_back_changes_neither_order_nor_what_is_restored(policy: Path) -> None:
     change(policy, give("bob@acme.com"), author="ann", now=1_900_000_000.0)
     late = change(policy, give("cid@acme.com"), author="ann", now=1_000_000_000.0)
-    versions = History(policy).versions()
+    versions = FileHistory(policy).versions()
     assert versions[-1].id == late.id
     assert versions[-1].time < versions[-2].time
     change(policy, restored(policy, versions[1].id), author="ann", now=900_000_000.0)
@@ -324,7 +324,7 @@ def test_the_history_is_never_read_as_policy(tmp_path: Path) -> None:
     before = Policy.load(folder)
     assert [entry.name for entry in folder.iterdir() if is_read(entry.name)] == ["a.yaml"]
     assert before.problems == ()
-    assert not any(is_read(entry.name) for entry in History(folder).folder.iterdir())
+    assert not any(is_read(entry.name) for entry in FileHistory(folder).folder.iterdir())
 
 
 @pytest.mark.parametrize(("mode", "folder_mode"), [(0o600, 0o700), (0o640, 0o750), (0o664, 0o775)])
@@ -332,7 +332,7 @@ def test_who_may_not_read_the_policy_may_not_read_what_it_was(policy: Path, mode
     policy.chmod(mode)
     for name in ("bob", "cid"):
         change(policy, give(f"{name}@acme.com"), author="ann")
-    folder = History(policy).folder
+    folder = FileHistory(policy).folder
     assert {stat.S_IMODE(entry.stat().st_mode) for entry in folder.iterdir()} == {mode}
     assert stat.S_IMODE(folder.stat().st_mode) == folder_mode
     assert stat.S_IMODE(folder.parent.stat().st_mode) == folder_mode
@@ -389,7 +389,9 @@ def test_a_change_in_the_last_moment_is_seen_by_the_content(policy: Path, monkey
         change(policy, POLICY + "# mine\n", author="ann")
     assert policy.read_text("utf-8") == theirs
     assert sorted(entry.name for entry in policy.parent.iterdir()) in (["policy.yaml"], [".stguard", "policy.yaml"])
-    assert [each.author for each in History(policy).versions()] == [None], "what was found, not what was not written"
+    assert [each.author for each in FileHistory(policy).versions()] == [None], (
+        "what was found, not what was not written"
+    )
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------
@@ -429,7 +431,7 @@ def test_a_full_disk_loses_nothing_and_says_so(tiny: Path) -> None:
     assert path.read_bytes() == before
     left = [entry.name for entry in tiny.iterdir() if entry.name not in ("policy.yaml", ".stguard")]
     assert left == []
-    assert files.digest(before) == History(path).versions()[-1].files["policy.yaml"]
+    assert files.digest(before) == FileHistory(path).versions()[-1].files["policy.yaml"]
     with pytest.raises(FileError, match="no space left"):
         files.replace(path, b"x" * 100_000, expected=files.digest(before))
     assert path.read_bytes() == before
@@ -455,7 +457,7 @@ def test_a_limit_on_the_size_of_files_loses_nothing(policy: Path, limit: int) ->
     )
     assert "file too large; the system limits the size of files here" in ran.stdout
     assert policy.read_text("utf-8") == POLICY
-    assert History(policy).versions() == () or limit
+    assert FileHistory(policy).versions() == () or limit
 
 
 def test_a_folder_that_can_not_be_written_is_said(policy: Path) -> None:
@@ -557,7 +559,7 @@ def test_five_hundred_kills_leave_the_old_or_the_new_file_whole(policy: Path) ->
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    history = History(policy)
+    history = FileHistory(policy)
     versions = history.versions()
     whole, fell = (int(each) for each in ran.stdout.split())
     print(  # noqa: T201  the figures, with -s
@@ -628,7 +630,7 @@ def test_two_editors_at_once_lose_no_edit(policy: Path, way: str) -> None:
     )
     assert missing == 0
     assert len(Policy.load(policy).parts.assignments) == 1 + 2 * rounds
-    assert [each.author for each in History(policy).versions()].count(None) == 1
+    assert [each.author for each in FileHistory(policy).versions()].count(None) == 1
 
 
 def test_an_editor_that_does_not_look_again_loses_edits(policy: Path) -> None:

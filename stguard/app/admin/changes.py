@@ -20,11 +20,11 @@ from stguard.app.admin.guarding import EDIT, editing, insist, may_edit
 from stguard.app.screens import one_line, plain
 from stguard.app.standing import standing_under
 from stguard.errors import Severity
+from stguard.shared.policy import SharedPolicy
 from stguard.store import PolicyStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from stguard.analysis import Change
     from stguard.app.standing import Standing
@@ -73,10 +73,12 @@ class Proposal:
     clears: tuple[str, ...] = ()
 
 
-def path_of(asked: Standing) -> Path | None:
+def place_of(asked: Standing) -> edits.OnDisk | edits.OnBoard | None:
     """Return where the policy lies; None for one that code has built, which can't be edited."""
     store = asked.settings.store
-    return store.path if isinstance(store, PolicyStore) else None
+    if isinstance(store, SharedPolicy):
+        return edits.OnBoard(store.board, store.path)
+    return edits.OnDisk(store.path) if isinstance(store, PolicyStore) else None
 
 
 # --- proposing -------------------------------------------------------------------------------------------------------
@@ -106,13 +108,13 @@ def propose(
     """
     asked = insist(EDIT)
     st.session_state.pop(_PROPOSAL, None)
-    path = path_of(asked)
-    if path is None:
+    place = place_of(asked)
+    if place is None:
         say("The policy of this app is built by its code and can't be changed here.")
         return
     try:
-        outcome = edits.preview(path, edit, expected=expected, editor=asked.subject, in_force=asked.policy)
-        lockout = _lockout(asked, path, outcome)
+        outcome = edits.preview(place, edit, expected=expected, editor=asked.subject, in_force=asked.policy)
+        lockout = _lockout(asked, place, outcome)
     except edits.ChangedMeanwhileError:
         say("Somebody else has changed the policy since you opened it. Nothing was saved, and your text is still here.")
     except (edits.EditError, edits.FileError) as error:
@@ -158,14 +160,14 @@ def drop() -> None:
 # --- the lock-out ----------------------------------------------------------------------------------------------------
 
 
-def _lockout(asked: Standing, path: Path, outcome: Outcome) -> str | None:
+def _lockout(asked: Standing, place: edits.Place, outcome: Outcome) -> str | None:
     """Return a sentence when a change takes this page's editing away from everybody, or from who makes it.
 
     Raises:
         EditError: the text can't be a file.
         FileError: a file can't be read, or has changed meanwhile.
     """
-    after = _after(path, outcome)
+    after = _after(place, outcome)
     if after is None:
         return None
     if not _anybody(after) and _anybody(asked.policy):
@@ -182,11 +184,11 @@ def _lockout(asked: Standing, path: Path, outcome: Outcome) -> str | None:
     return None if outcome.locks_out is None else f"{outcome.locks_out[:1].upper()}{outcome.locks_out[1:]}."
 
 
-def _after(path: Path, outcome: Outcome) -> Policy | None:
+def _after(place: edits.Place, outcome: Outcome) -> Policy | None:
     """Return the policy after a change; None when it has errors or nothing changes."""
     if not outcome.ok or not outcome.files:
         return None
-    snapshot = edits.Snapshot.take(path)
+    snapshot = edits.Snapshot.take(place)
     if snapshot.digest != outcome.before:
         raise edits.ChangedMeanwhileError("the policy was changed meanwhile; look at it as it is now and try again")
     contents = dict(snapshot.contents)
@@ -195,7 +197,7 @@ def _after(path: Path, outcome: Outcome) -> Policy | None:
             contents.pop(name, None)
         else:
             contents[name] = text.encode("utf-8", "surrogateescape")
-    return edits.Snapshot(path, dict(sorted(contents.items()))).policy(now=time.time())
+    return edits.Snapshot(place, dict(sorted(contents.items()))).policy(now=time.time())
 
 
 def _anybody(policy: Policy) -> bool:
@@ -224,8 +226,8 @@ def save(typed: str | None = None) -> None:
         typed: key of the widget whose text it was made of; None for other changes.
     """
     proposal, asked = st.session_state.get(_PROPOSAL), insist(EDIT)
-    path = path_of(asked)
-    if not isinstance(proposal, Proposal) or path is None:
+    place = place_of(asked)
+    if not isinstance(proposal, Proposal) or place is None:
         return
     if proposal.text is not None and (typed is None or st.session_state.get(typed, proposal.text) != proposal.text):
         drop()
@@ -238,7 +240,7 @@ def save(typed: str | None = None) -> None:
     reason = one_line(str(st.session_state.get(_REASON, "")))[:REASON_LENGTH] or None
     try:
         outcome = edits.change(
-            path,
+            place,
             proposal.edit,
             author=author(asked),
             reason=reason,

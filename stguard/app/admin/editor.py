@@ -22,7 +22,6 @@ from stguard.policyfile import shape, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from stguard.app.standing import Standing
 
@@ -72,13 +71,13 @@ class Draft:
 
 def draw(asked: Standing) -> None:
     """Draw the tab."""
-    path = changes.path_of(asked)
-    if path is None:
+    place = changes.place_of(asked)
+    if place is None:
         st.info("The policy of this app is built by its code. There is no file to show.")
         return
-    snapshot = _snapshot(path)
+    snapshot = _snapshot(place)
     drafts = _drafts()
-    names = list(dict.fromkeys([*(snapshot.contents if snapshot is not None else ()), *drafts])) or [path.name]
+    names = list(dict.fromkeys([*(snapshot.contents if snapshot is not None else ()), *drafts])) or [place.path.name]
     name = names[0]
     if len(names) > 1:
         chosen = st.selectbox("File", names, key=_FILE, format_func=one_line)
@@ -91,13 +90,13 @@ def draw(asked: Standing) -> None:
     if draft is None:
         st.error("This file is not written as UTF-8 text, so it can't be edited here.", icon=":material/error:")
         return
-    _editor(asked, draft, snapshot, path)
+    _editor(asked, draft, snapshot, place)
     _help()
 
 
-def _snapshot(path: Path) -> edits.Snapshot | None:
+def _snapshot(place: edits.Place) -> edits.Snapshot | None:
     try:
-        snapshot = edits.Snapshot.take(path)
+        snapshot = edits.Snapshot.take(place)
     except (edits.FileError, PolicyFileError) as error:
         st.error(plain(changes.told(error)), icon=":material/error:")
         return None
@@ -146,7 +145,7 @@ def _readable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _editor(asked: Standing, draft: Draft, snapshot: edits.Snapshot | None, path: Path) -> None:
+def _editor(asked: Standing, draft: Draft, snapshot: edits.Snapshot | None, place: edits.Place) -> None:
     st.html(_STYLE)
     if draft.widget not in st.session_state:
         st.session_state[draft.widget] = draft.text
@@ -161,7 +160,7 @@ def _editor(asked: Standing, draft: Draft, snapshot: edits.Snapshot | None, path
     if snapshot is not None and draft.base != snapshot.digest:
         _conflict(draft, snapshot)
         return
-    found = _problems(draft, snapshot, path)
+    found = _problems(draft, snapshot, place)
     errors = [each for each in found if each.severity is Severity.ERROR]
     with st.container(horizontal=True):
         st.button(
@@ -183,7 +182,7 @@ def _editor(asked: Standing, draft: Draft, snapshot: edits.Snapshot | None, path
             f"{len(errors)} thing{'s' if len(errors) > 1 else ''} to mend before this can be saved:",
             icon=":material/error:",
         )
-    shown = source.shown(path / draft.file if path.is_dir() else path)
+    shown = source.shown(place.path / draft.file if place.is_folder else place.path)
     changes.problems(sorted(found, key=lambda each: each.severity is not Severity.ERROR), text=text, file=shown)
     if not found:
         st.caption(":material/check_circle: Nothing is wrong with this text, and every test in it passes.")
@@ -240,26 +239,26 @@ def _go_on(file: str, base: str, theirs: str) -> None:
 
 @editing
 def _propose(file: str) -> None:
-    draft, path = _drafts().get(file), changes.path_of(insist(EDIT))
-    if draft is None or path is None:
+    draft, place = _drafts().get(file), changes.place_of(insist(EDIT))
+    if draft is None or place is None:
         return
     _typed(file)
-    changes.propose(TAB, f"What changes when {one_line(file)} is saved", edit_of(path, file, draft.text),
+    changes.propose(TAB, f"What changes when {one_line(file)} is saved", edit_of(place, file, draft.text),
                     expected=draft.base, text=draft.text)  # fmt: skip
 
 
-def edit_of(path: Path, file: str, text: str) -> str | dict[str, str | None]:
+def edit_of(place: edits.Place, file: str, text: str) -> str | dict[str, str | None]:
     """Return the edit that gives a file this text, with the line ends that the file has."""
-    if not path.is_dir():
+    if not place.is_folder:
         return text
-    before = edits.Snapshot.take(path).texts.get(file, "")
+    before = edits.Snapshot.take(place).texts.get(file, "")
     return {file: text.replace("\n", "\r\n") if "\r\n" in before else text}
 
 
 # --- what is wrong ---------------------------------------------------------------------------------------------------
 
 
-def _problems(draft: Draft, snapshot: edits.Snapshot | None, path: Path) -> tuple[Problem, ...]:
+def _problems(draft: Draft, snapshot: edits.Snapshot | None, place: edits.Place) -> tuple[Problem, ...]:
     known = draft.checked
     digest = snapshot.digest if snapshot is not None else ""
     if known is not None and known[0] == draft.text and known[1] == digest:
@@ -267,7 +266,7 @@ def _problems(draft: Draft, snapshot: edits.Snapshot | None, path: Path) -> tupl
     contents: dict[str, bytes] = dict(snapshot.contents) if snapshot is not None else {}
     contents[draft.file] = draft.text.encode("utf-8", "replace")
     try:
-        found = edits.Snapshot(path, dict(sorted(contents.items()))).policy(now=time.time()).problems
+        found = edits.Snapshot(place, dict(sorted(contents.items()))).policy(now=time.time()).problems
     except PolicyFileError as error:
         found = error.problems
     draft.checked = (draft.text, digest, found)

@@ -18,7 +18,6 @@ from stguard.errors import PolicyFileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from stguard.app.standing import Standing
     from stguard.edits import Version
@@ -32,15 +31,15 @@ _VERSION: Final = "stguard_admin_version"
 
 def draw(asked: Standing) -> None:
     """Draw the tab."""
-    path = changes.path_of(asked)
-    if path is None:
+    place = changes.place_of(asked)
+    if place is None:
         st.info("The policy of this app is built by its code. Its history is that of the code.")
         return
     waiting = changes.pending(TAB)
     if waiting is not None:
         changes.draw(asked, waiting)
     try:
-        history = edits.History(path)
+        history = edits.history_of(place)
         versions = tuple(reversed(history.versions()))
     except edits.FileError as error:
         st.error(plain(changes.told(error)), icon=":material/error:")
@@ -89,13 +88,13 @@ def _version(
     asked: Standing, history: edits.History, each: Version, versions: Sequence[Version], *, latest: bool
 ) -> None:
     before = next((one for one in versions if one.id == each.previous), None)
-    path = changes.path_of(asked)
+    place = changes.place_of(asked)
     found = None
     try:
         contents = history.contents(each)
         older = history.contents(before) if before is not None else None
-        if before is not None and path is not None:
-            found = _found(path, before.id, each.id)
+        if before is not None and place is not None:
+            found = _found(place, before.id, each.id)
     except (edits.EditError, edits.FileError) as error:
         st.error(plain(changes.told(error)), icon=":material/error:")
         return
@@ -127,11 +126,11 @@ def _version(
 
 @editing
 def _propose(version: str) -> None:
-    path = changes.path_of(insist(EDIT))
-    if path is None:
+    place = changes.place_of(insist(EDIT))
+    if place is None:
         return
     try:
-        edit = edits.restored(path, version)
+        edit = edits.restored(place, version)
     except (edits.EditError, edits.FileError) as error:
         changes.say(changes.told(error))
         return
@@ -139,7 +138,7 @@ def _propose(version: str) -> None:
 
 
 @lru_cache(maxsize=16)
-def _found(path: Path, before: str, after: str) -> Difference | None:
+def _found(place: edits.OnDisk | edits.OnBoard, before: str, after: str) -> Difference | None:
     """Return who gained and who lost between two versions; None where one of them has errors.
 
     Raises:
@@ -147,10 +146,10 @@ def _found(path: Path, before: str, after: str) -> Difference | None:
         FileError: the history can't be read.
         EntangledError: their rules can't be worked out.
     """
-    history = edits.History(path)
+    history = edits.history_of(place)
     try:
         old, new = (
-            edits.Snapshot(path, history.contents(history.find(each))).policy(now=time.time())
+            edits.Snapshot(place, history.contents(history.find(each))).policy(now=time.time())
             for each in (before, after)
         )
     except PolicyFileError:

@@ -98,7 +98,7 @@ def _person(asked: Standing, person: Person) -> None:
     for line in _not_known(person, subject):
         st.caption(plain(line))
     _roles(policy, person)
-    if guarding.may_edit(asked) and changes.path_of(asked) is not None:
+    if guarding.may_edit(asked) and changes.place_of(asked) is not None:
         grants.draw(asked, person)
     _why(asked, subject, person)
     _abilities(policy, subject)
@@ -239,7 +239,7 @@ def a_role_may_help(asked: Standing, decision: Decision) -> bool:
         not decision.allowed
         and decision.reason not in (Reason.FORBIDDEN, Reason.SEPARATED, Reason.NO_RULE)
         and guarding.may_edit(asked)
-        and changes.path_of(asked) is not None
+        and changes.place_of(asked) is not None
     )
 
 

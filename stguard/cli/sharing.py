@@ -1,0 +1,100 @@
+"""`stguard publish`, and which policy the commands edit where replicas share one."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from stguard import edits, variables
+from stguard.cli.output import Failure, json_option
+from stguard.cli.policies import locate, policy_argument
+from stguard.errors import ConfigurationError
+from stguard.policyfile import source
+from stguard.shared.board import SharedBoard
+from stguard.shared.link import URL_VARIABLE, Link
+from stguard.shared.replicas import chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECRETS: Final = ("COOKIE_SECRET", variables.COOKIE_SECRET)
+"""Environment variables that hold the secret of the replicas."""
+
+NAMED: Final = "policy.yaml"
+"""Name of the policy in messages when replicas share none yet."""
+
+
+@contextmanager
+def place(policy: str | None) -> Iterator[edits.Place]:
+    """Give the policy that a command edits: the file that is named, else what replicas share, else what is found.
+
+    Args:
+        policy: the argument; None when it was left out.
+    """
+    if policy is not None or not is_shared():
+        yield edits.OnDisk(locate(policy))
+        return
+    with _board() as board:
+        posted = board.current()
+        names = list(posted.contents) if posted is not None else [NAMED]
+        yield edits.OnBoard(board, Path(names[0] if len(names) == 1 else "policies"))
+
+
+def is_shared() -> bool:
+    """Tell whether the environment says where replicas share."""
+    return bool(_environ().get(URL_VARIABLE))
+
+
+@contextmanager
+def _board() -> Iterator[SharedBoard]:
+    environ = _environ()
+    secret = next((environ[name] for name in SECRETS if environ.get(name)), None)
+    if secret is None:
+        raise Failure(f"${URL_VARIABLE} is set, so the shared policy is meant; set ${SECRETS[0]} to the app's own, too")
+    try:
+        shared = chosen(None, environ=environ)
+        assert shared is not None  # noqa: S101  the address is there
+        link = Link(shared.url, secret=secret, name=shared.name)
+    except ConfigurationError as error:
+        raise Failure(str(error)) from error
+    board = SharedBoard(link)
+    try:
+        if not link.start(patience=link.deadline * 2):
+            raise Failure(f"what replicas share can't be reached at ${URL_VARIABLE}")
+        yield board
+    finally:
+        link.close()
+
+
+def _environ() -> dict[str, str]:
+    return variables.with_dotenv(Path(), os.environ)
+
+
+@click.command("publish")
+@policy_argument
+@click.option("--reason", metavar="TEXT", help="Why: a note in the history.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@json_option
+def publish_command(policy: str | None, reason: str | None, *, yes: bool, as_json: bool) -> None:
+    """Put the policy in a file or folder in force at all replicas; who gains and loses what is shown first.
+
+    $STGUARD_REDIS_URL and $COOKIE_SECRET say where they share.
+    """
+    from stguard.cli.edits import make  # noqa: PLC0415  it needs `place` of this module
+
+    path = locate(policy)
+    if not is_shared():
+        raise click.UsageError(f"${URL_VARIABLE} is not set: it says where replicas share their policy")
+    mine = edits.OnDisk(path)
+    try:
+        texts: dict[str, str | None] = {**edits.Snapshot.take(mine).texts}
+        with _board() as board:
+            there = edits.OnBoard(board, path)
+            gone = {name: None for name in there.contents() if name not in texts}
+            make(there, {**gone, **texts}, reason=reason or f"publish {source.shown(path)}", yes=yes, as_json=as_json)
+    except (edits.EditError, edits.FileError) as error:
+        raise Failure(str(error)) from error
