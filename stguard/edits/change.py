@@ -36,7 +36,7 @@ EDIT: Final = "policy:edit"
 """Who holds both, without an org, may edit the policy in the app."""
 
 ATTEMPTS: Final = 20
-"""How often an edit is made anew because somebody else was faster."""
+"""How often an edit is made anew because somebody was faster who doesn't ask for the editors' lock."""
 
 UNKNOWN_BEFORE: Final = "the policy as it stood before has errors, so who gains and who loses can't be told"
 NONE_BEFORE: Final = "there was no policy before"
@@ -241,14 +241,15 @@ def change(  # noqa: PLR0913  what an edit needs, by name
     now = time.time() if now is None else now
     again = not isinstance(edit, str | Mapping) and expected is None
     for attempt in range(ATTEMPTS):
-        snapshot = Snapshot.take(path)
-        outcome = _outcome(snapshot, edit, expected, editor, in_force, now)
-        if not outcome.ok or not outcome.files:
-            return outcome
-        if outcome.locks_out is not None and not confirmed:
-            raise EditError(f"not written: {outcome.locks_out}")
         try:
-            outcome = _write(snapshot, outcome, author=author, reason=reason, keep=keep, now=now)
+            with _at(path).held():
+                snapshot = Snapshot.take(path)
+                outcome = _outcome(snapshot, edit, expected, editor, in_force, now)
+                if not outcome.ok or not outcome.files:
+                    return outcome
+                if outcome.locks_out is not None and not confirmed:
+                    raise EditError(f"not written: {outcome.locks_out}")
+                outcome = _write(snapshot, outcome, author=author, reason=reason, keep=keep, now=now)
         except files.ChangedMeanwhileError:
             if not again or attempt == ATTEMPTS - 1:
                 raise

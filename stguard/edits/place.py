@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +17,7 @@ from stguard.shared.board import BoardError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from stguard.edits.history import History, Version
@@ -49,6 +50,14 @@ class Place(Protocol):
         """
         ...
 
+    def held(self) -> AbstractContextManager[None]:
+        """Keep out other editors for as long as an edit is worked out and written, where that can be done.
+
+        Raises:
+            FileError: somebody else edits for too long.
+        """
+        ...
+
     def write(
         self,
         before: Mapping[str, bytes],
@@ -57,7 +66,7 @@ class Place(Protocol):
         steps: Sequence[tuple[Version, Mapping[str, bytes]]],
         keep: int,
     ) -> None:
-        """Put new contents in place, if everything else is as it was.
+        """Put new contents in place, if everything else is as it was; only while it is held.
 
         Args:
             before: the files that the edit was made on.
@@ -104,6 +113,10 @@ class OnDisk:
                 found[file.name] = data
         return found
 
+    def held(self) -> AbstractContextManager[None]:
+        """Hold the editors' lock of its folder."""
+        return files.locked(home(self.path))
+
     def write(
         self,
         before: Mapping[str, bytes],
@@ -112,24 +125,22 @@ class OnDisk:
         steps: Sequence[tuple[Version, Mapping[str, bytes]]],
         keep: int,
     ) -> None:
-        """Put new contents in place under the lock, their history first."""
+        """Put new contents in place, their history first."""
         folder = self.is_folder
-        names = {*before, *contents}
-        places = {name: files.real(self.path / name if folder else self.path) for name in names}
+        places = {name: files.real(self.path / name if folder else self.path) for name in {*before, *contents}}
         history = self.history
-        with files.locked(home(self.path)):
-            self._expect(before)
-            model = next((places[name] for name in before), history.model)
-            with files.Replacement({places[name]: data for name, data in contents.items()}, like=model) as ready:
-                size = [history.add(data, version, model=model) for version, data in steps][-1]
-                try:
-                    self._expect(before)  # a file that is new in a folder has no digest of its own to compare
-                    ready.commit({places[name]: files.digest(before.get(name)) for name in places})
-                except BaseException:
-                    history.forget(size)
-                    raise
-            with suppress(files.FileError, OSError):  # the edit is made; the next one drops what is too much
-                history.prune(keep)
+        self._expect(before)
+        model = next((places[name] for name in before), history.model)
+        with files.Replacement({places[name]: data for name, data in contents.items()}, like=model) as ready:
+            size = [history.add(data, version, model=model) for version, data in steps][-1]
+            try:
+                self._expect(before)  # a file that is new in a folder has no digest of its own to compare
+                ready.commit({places[name]: files.digest(before.get(name)) for name in places})
+            except BaseException:
+                history.forget(size)
+                raise
+        with suppress(files.FileError, OSError):  # the edit is made; the next one drops what is too much
+            history.prune(keep)
 
     def _expect(self, before: Mapping[str, bytes]) -> None:
         now = self.contents()
@@ -164,6 +175,10 @@ class OnBoard:
         """Return the files by name, as this replica knows them."""
         posted = self.board.current()
         return {} if posted is None else dict(posted.contents)
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep out nobody: what another replica saved meanwhile is noticed, and the edit made anew on it."""
+        return nullcontext()
 
     def write(
         self,
