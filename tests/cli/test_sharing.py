@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.conftest import TEAM
-from tests.shared.engine import SECRET, Engine, _engine, engine  # noqa: F401  fixtures
+from tests.shared.engine import SECRET, Engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def env(engine: Engine) -> dict[str, str]:  # noqa: F811  the fixture above
+def env(engine: Engine) -> dict[str, str]:
     return {"STGUARD_REDIS_URL": engine.url, "COOKIE_SECRET": SECRET}
 
 

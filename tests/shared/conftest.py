@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stguard.shared.link import Link
-from tests.shared.engine import SECRET, Engine, _engine, engine  # noqa: F401  fixtures
+from tests.shared.engine import SECRET, Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ Replica = "Callable[..., Link]"
 
 
 @pytest.fixture
-def replica(engine: Engine) -> Iterator[Callable[..., Link]]:  # noqa: F811  the fixture above
+def replica(engine: Engine) -> Iterator[Callable[..., Link]]:
     """Make a connection as one replica has it; it is closed at the end. Start it when its parts are there."""
     made: list[Link] = []
 
