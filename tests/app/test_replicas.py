@@ -13,7 +13,7 @@ from streamlit.web.server.starlette.starlette_app_utils import create_signed_val
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
-from stguard.app import replicas, settings
+from stguard.app import private, replicas, settings
 from stguard.shared.replicas import Replicas, Shared
 from tests.app.test_admin_changes import MAIN, POLICY, PREVIEW, begin_grant, press, told
 from tests.app.test_gateway import SECRET, Browser, Server, Tab, serving
@@ -31,7 +31,7 @@ def other(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     """Let the apps of this process share, and return the policy as another replica has it."""
     monkeypatch.setenv("STGUARD_REDIS_URL", engine.url)
     monkeypatch.setenv("STGUARD_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(replicas.private, "cookie_secret", lambda: SECRET)
+    monkeypatch.setattr(private, "cookie_secret", lambda: SECRET)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     made = Replicas(Shared(url=engine.url), secret=SECRET, folder=elsewhere)
