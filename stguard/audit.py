@@ -49,6 +49,8 @@ class Event(StrEnum):
     """Somebody looked at the app as another person or role."""
     REQUEST = "request"
     """Somebody asked for access."""
+    APPROVAL = "approval"
+    """A change of the policy was proposed, declined or withdrawn; what was approved is an edit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

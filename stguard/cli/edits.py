@@ -148,6 +148,7 @@ def history_command(policy: str | None, *, as_json: bool) -> None:
         for version in versions:
             told = version.as_json()
             author = version.author if version.author is not None else "(found on the disk)"
+            author += f" (approved by {version.approver})" if version.approver is not None else ""
             say(f"{version.id}  {told['time']}  {_one_line(author)}  {_one_line(version.reason or '')}".rstrip())
         if not versions:
             say("no versions yet; the first edit by `stguard grant`, `revoke` or `fmt` begins the history")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from stguard import files
 from stguard.analysis import Change, EntangledError, difference, holders
@@ -203,6 +203,7 @@ def change(  # noqa: PLR0913  what an edit needs, by name
     edit: str | Mapping[str, str | None] | Edit,
     *,
     author: str,
+    approver: str | None = None,
     reason: str | None = None,
     expected: str | None = None,
     editor: Subject | None = None,
@@ -221,6 +222,7 @@ def change(  # noqa: PLR0913  what an edit needs, by name
         path: as for `preview`.
         edit: as for `preview`.
         author: who edits: the id of a subject, or the name of a user of the machine.
+        approver: who agreed to it, where that was needed; None for nobody.
         reason: why, for the history.
         expected: as for `preview`. SECURITY: give it with every text that a person has edited; without it the text
             is taken for an edit of the files as they are now.
@@ -249,7 +251,8 @@ def change(  # noqa: PLR0913  what an edit needs, by name
                     return outcome
                 if outcome.locks_out is not None and not confirmed:
                     raise EditError(f"not written: {outcome.locks_out}")
-                outcome = _write(snapshot, outcome, author=author, reason=reason, keep=keep, now=now)
+                by = _By(author, approver, reason)
+                outcome = _write(snapshot, outcome, by=by, keep=keep, now=now)
         except files.ChangedMeanwhileError:
             if not again or attempt == ATTEMPTS - 1:
                 raise
@@ -396,13 +399,21 @@ def _may_edit(policy: Policy, editor: Subject, now: float) -> bool:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _write(snapshot: Snapshot, outcome: Outcome, *, author: str, reason: str | None, keep: int, now: float) -> Outcome:
+class _By(NamedTuple):
+    """Say who made an edit, who agreed, and why."""
+
+    author: str | None = None
+    approver: str | None = None
+    reason: str | None = None
+
+
+def _write(snapshot: Snapshot, outcome: Outcome, *, by: _By, keep: int, now: float) -> Outcome:
     """Put new texts in place, with their history."""
     contents = {name: None if text is None else _encoded(text) for name, text in outcome.files.items()}
     after = {name: data for name, data in {**snapshot.contents, **contents}.items() if data is not None}
     place = _at(snapshot.where)
     known = place.history.versions()
-    steps = _steps(known[-1].id if known else None, snapshot, after, outcome, author, reason, now)
+    steps = _steps(known[-1].id if known else None, snapshot, after, outcome, by, now)
     place.write(snapshot.contents, contents, steps=steps, keep=keep)
     return replace(outcome, written=True, id=version_id(after))
 
@@ -412,24 +423,22 @@ def _steps(
     snapshot: Snapshot,
     after: Mapping[str, bytes],
     outcome: Outcome,
-    author: str,
-    reason: str | None,
+    by: _By,
     now: float,
 ) -> list[tuple[Version, Mapping[str, bytes]]]:
     """Return what the history is to say: what was found, where somebody edited by other means, and what it becomes."""
-    told: list[tuple[Mapping[str, bytes], str | None, str | None, str | None]] = [
-        (after, outcome.version, author, reason)
-    ]
+    told = [(after, outcome.version, by)]
     if snapshot.contents and previous != snapshot.digest:
-        told.insert(0, (snapshot.contents, outcome.version_before, None, None))
+        told.insert(0, (snapshot.contents, outcome.version_before, _By()))
     steps = []
-    for contents, version, by, why in told:
+    for contents, version, made in told:
         entry = Version(
             id=version_id(contents),
             version=version,
             time=now,
-            author=by,
-            reason=why,
+            author=made.author,
+            approver=made.approver,
+            reason=made.reason,
             previous=previous,
             files={name: files.digest(data) for name, data in contents.items()},
         )

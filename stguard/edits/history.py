@@ -51,6 +51,7 @@ class Version:
         version: the policy's own, of its meaning; None for content found on the disk that is no policy.
         time: Unix seconds by the clock of the machine that wrote it.
         author: who made the edit; None for what was found on the disk, edited by other means.
+        approver: who agreed to it, where that was needed; None for nobody.
         reason: why, in the author's words; None without any.
         previous: id of the version before; None for the first.
         files: digest of each file's content, by name.
@@ -63,6 +64,7 @@ class Version:
     reason: str | None
     previous: str | None
     files: Mapping[str, str]
+    approver: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields that `stguard history --json` prints."""
@@ -71,6 +73,7 @@ class Version:
             "version": self.version,
             "time": datetime.fromtimestamp(self.time, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "author": self.author,
+            "approver": self.approver,
             "reason": self.reason,
             "previous": self.previous,
         }
@@ -314,7 +317,7 @@ def _read(line: bytes) -> Version | None:
 
 def _version(told: Any) -> Version | None:  # noqa: ANN401  what an entry held
     try:
-        texts = [told[key] for key in ("version", "author", "reason", "previous")]
+        texts = [*(told[key] for key in ("version", "author", "reason", "previous")), told.get("approver")]
         contents = told["files"]
         if not (_ID.fullmatch(told["id"]) and all(isinstance(each, str | None) for each in texts)):
             return None
@@ -325,6 +328,7 @@ def _version(told: Any) -> Version | None:  # noqa: ANN401  what an entry held
             version=told["version"],
             time=datetime.fromisoformat(told["time"]).timestamp(),
             author=told["author"],
+            approver=told.get("approver"),
             reason=told["reason"],
             previous=told["previous"],
             files=contents,

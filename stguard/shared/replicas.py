@@ -79,6 +79,7 @@ class Replicas:
         ended: logins that were ended, by a digest of their cookie.
         seen: when a login last did something: what is left of `LIVES`.
         orgs: the org that a login chose last.
+        proposals: changes of the policy that wait for a second person.
     """
 
     LIVES: Final = 31 * 86_400.0
@@ -101,6 +102,7 @@ class Replicas:
         self.ended: Final = SharedTable(self.link, "ended", kept=self._kept)
         self.seen: Final = SharedTable(self.link, "seen")
         self.orgs: Final = SharedTable(self.link, "orgs")
+        self.proposals: Final = SharedTable(self.link, "proposals")
         known = from_json(self._kept.read(KEPT_AS), vault=self.link.vault)
         self._board: Final = SharedBoard(self.link, known=known)
         self._policies: Final[dict[tuple[Path, str], SharedPolicy]] = {}

@@ -15,7 +15,7 @@ import streamlit as st
 from stguard import edits
 from stguard.analysis.circumstances import Side, cases
 from stguard.analysis.diagram import NEVER
-from stguard.app.admin import directory, words
+from stguard.app.admin import directory, seconds, words
 from stguard.app.admin.guarding import EDIT, editing, insist, may_edit
 from stguard.app.screens import one_line, plain
 from stguard.app.standing import standing_under
@@ -41,12 +41,14 @@ REASON_LENGTH: Final = 200
 GROUPS: Final = 40
 """Most people and groups whose gains or losses are listed one by one."""
 
+CONFIRM: Final = "stguard_admin_confirm"
+"""Key of what is typed to save a change that locks out."""
+
 PAGE: Final = "stguard_admin_page"
 """Key under which the session knows the name of this page in the policy."""
 
 _PROPOSAL: Final = "stguard_admin_proposal"
 _SAID: Final = "stguard_admin_said"
-_CONFIRM: Final = "stguard_admin_confirm"
 _REASON: Final = "stguard_admin_reason"
 
 
@@ -114,15 +116,15 @@ def propose(
         return
     try:
         outcome = edits.preview(place, edit, expected=expected, editor=asked.subject, in_force=asked.policy)
-        lockout = _lockout(asked, place, outcome)
+        locks = lockout(asked, place, outcome)
     except edits.ChangedMeanwhileError:
         say("Somebody else has changed the policy since you opened it. Nothing was saved, and your text is still here.")
     except (edits.EditError, edits.FileError) as error:
         say(told(error))
     else:
-        st.session_state.pop(_CONFIRM, None)
+        st.session_state.pop(CONFIRM, None)
         st.session_state[_PROPOSAL] = Proposal(
-            tab=tab, title=title, edit=edit, outcome=outcome, lockout=lockout, text=text, clears=clears
+            tab=tab, title=title, edit=edit, outcome=outcome, lockout=locks, text=text, clears=clears
         )
 
 
@@ -160,7 +162,7 @@ def drop() -> None:
 # --- the lock-out ----------------------------------------------------------------------------------------------------
 
 
-def _lockout(asked: Standing, place: edits.Place, outcome: Outcome) -> str | None:
+def lockout(asked: Standing, place: edits.Place, outcome: Outcome) -> str | None:
     """Return a sentence when a change takes this page's editing away from everybody, or from who makes it.
 
     Raises:
@@ -233,11 +235,18 @@ def save(typed: str | None = None) -> None:
         drop()
         say("The text has changed since you looked at what it does. Nothing was saved; look once more.")
         return
-    confirmed = str(st.session_state.get(_CONFIRM, "")).strip().casefold() == CONFIRMATION
+    reason = one_line(str(st.session_state.get(_REASON, "")))[:REASON_LENGTH] or None
+    if seconds.are_required(asked):
+        _ask(asked, proposal, reason)
+        return
+    confirmed = is_confirmed()
     if proposal.lockout is not None and not confirmed:
         say(f"Nothing was saved. To save it all the same, type: {CONFIRMATION}")
         return
-    reason = one_line(str(st.session_state.get(_REASON, "")))[:REASON_LENGTH] or None
+    _write(asked, place, proposal, reason=reason, confirmed=confirmed)
+
+
+def _write(asked: Standing, place: edits.Place, proposal: Proposal, *, reason: str | None, confirmed: bool) -> None:
     try:
         outcome = edits.change(
             place,
@@ -270,6 +279,26 @@ def save(typed: str | None = None) -> None:
             st.session_state.pop(key, None)
         say("Saved. It is in force from now on." if outcome.written else "Nothing to save: it is like that already.",
             good=True)  # fmt: skip
+
+
+def is_confirmed() -> bool:
+    """Tell whether the words were typed that a change which locks out asks for."""
+    return str(st.session_state.get(CONFIRM, "")).strip().casefold() == CONFIRMATION
+
+
+def _ask(asked: Standing, proposal: Proposal, reason: str | None) -> None:
+    """Keep a change for a second person instead of saving it."""
+    if not proposal.outcome.ok or not proposal.outcome.files:
+        return
+    try:
+        seconds.propose(asked, proposal.outcome, title=proposal.title, author=author(asked), reason=reason)
+    except (edits.EditError, edits.FileError) as error:
+        say(f"Nothing was sent. {told(error)}")
+        return
+    drop()
+    for key in (_REASON, *proposal.clears):
+        st.session_state.pop(key, None)
+    say("Sent for approval. It counts as soon as somebody else who may edit the policy approves it.", good=True)
 
 
 def author(asked: Standing) -> str:
@@ -311,16 +340,23 @@ def draw(asked: Standing, proposal: Proposal, *, typed: str | None = None) -> No
             st.button("Back", key="stguard_admin_drop", on_click=drop, icon=":material/arrow_back:")
             return
         effects(asked, outcome.gains, outcome.losses, outcome.other)
+        needs_approval = seconds.are_required(asked)
         if proposal.lockout is not None:
             st.error(proposal.lockout, icon=":material/warning:")
-            st.text_input(f"To save it all the same, type: {CONFIRMATION}", key=_CONFIRM)
+            if not needs_approval:
+                st.text_input(f"To save it all the same, type: {CONFIRMATION}", key=CONFIRM)
         st.text_input(
             "Why? (kept in the history)", key=_REASON, max_chars=REASON_LENGTH, placeholder="A ticket, a request"
         )
         draw_said()
         with st.container(horizontal=True):
             st.button(
-                "Save", key="stguard_admin_save", type="primary", on_click=save, args=(typed,), icon=":material/save:"
+                "Send for approval" if needs_approval else "Save",
+                key="stguard_admin_save",
+                type="primary",
+                on_click=save,
+                args=(typed,),
+                icon=":material/how_to_reg:" if needs_approval else ":material/save:",
             )
             st.button("Cancel", key="stguard_admin_drop", on_click=drop)
 

@@ -81,7 +81,10 @@ def draw(asked: Standing) -> None:
 def _author(each: Version, names: dict[str, str]) -> str:
     if each.author is None:
         return "edited outside this page"
-    return names.get(each.author) or one_line(each.author)
+    who = names.get(each.author) or one_line(each.author)
+    if each.approver is None:
+        return who
+    return f"{who}, approved by {names.get(each.approver) or one_line(each.approver)}"
 
 
 def _version(

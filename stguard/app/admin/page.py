@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from stguard.app import screens
-from stguard.app.admin import access, changes, editor, grants, guarding, history, people, refusals, requests
+from stguard.app.admin import (
+    access,
+    approvals,
+    changes,
+    editor,
+    grants,
+    guarding,
+    history,
+    people,
+    refusals,
+    requests,
+    seconds,
+)
 from stguard.app.guard import requires
 from stguard.app.private import StreamlitPage
 from stguard.app.standing import Standing, standing, standing_or_none
@@ -33,11 +45,16 @@ _TABS: Final[dict[str, tuple[str, Callable[[Standing], None]]]] = {
     "history": (":material/history: History", history.draw),
     "refusals": (":material/block: Refusals", refusals.draw),
     "requests": (":material/mail: Requests", requests.draw),
+    approvals.TAB: (":material/how_to_reg: Approvals", approvals.draw),
 }
 
 
 def admin_page(
-    title: str = "Access control", *, icon: str = ":material/admin_panel_settings:", url_path: str = "admin"
+    title: str = "Access control",
+    *,
+    icon: str = ":material/admin_panel_settings:",
+    url_path: str = "admin",
+    approval: bool = False,
 ) -> StreamlitPage:
     """Return a page on which admins see who may do what and why, and change it; to be listed in `navigation`.
 
@@ -49,6 +66,8 @@ def admin_page(
         title: its title in the menu and at its top.
         icon: its icon.
         url_path: its address; also its name in the policy.
+        approval: whether a change made here counts only when a second person who may edit the policy approves it.
+            Who can write the policy's files on the server needs nobody.
 
     Raises:
         ConfigurationError: called outside a script run.
@@ -62,6 +81,8 @@ def admin_page(
     asked = standing_or_none()
     if asked is not None:
         asked.settings.recent.takes_requests = True
+        if approval:
+            seconds.require(asked)
     opens = asked is not None and guarding.may_view(asked).allowed
     page = st.Page(draw, title=title, icon=icon, url_path=url_path, visibility="visible" if opens else "hidden")
     if not isinstance(page, StreamlitPage):
@@ -79,16 +100,18 @@ def _draw(title: str) -> None:
         st.error(_NOT_EVERYWHERE if everywhere else screens.NOT_ALLOWED, icon=screens.LOCK)
         return
     _state_of_policy(asked)
+    waiting = seconds.count(asked)
+    tabs = [key for key in _TABS if key != approvals.TAB or waiting or seconds.are_required(asked)]
     chosen = st.segmented_control(
         "What to look at",
-        list(_TABS),
-        format_func=lambda key: _TABS[key][0],
+        tabs,
+        format_func=lambda key: _TABS[key][0] + (f" ({waiting})" if key == approvals.TAB and waiting else ""),
         default="people",
         key=TAB,
         label_visibility="collapsed",
     )
     _keep()
-    tab = chosen if chosen in _TABS else "people"
+    tab = chosen if chosen in tabs else "people"
     if changes.pending(tab) is None:
         changes.draw_said()
     _TABS[tab][1](asked)

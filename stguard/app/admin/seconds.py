@@ -1,0 +1,104 @@
+"""Changes that need a second person: whether they do, where they wait, and by whom they were proposed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from stguard import edits
+from stguard.app import private, replicas
+from stguard.app.admin.guarding import EDIT
+from stguard.audit import Event, Record
+from stguard.edits.waiting import FileWaiting, Pending, TableWaiting, Waiting
+from stguard.shared.policy import SharedPolicy
+from stguard.store import PolicyStore
+
+if TYPE_CHECKING:
+    from stguard.app.standing import Standing
+    from stguard.edits import Outcome
+    from stguard.model import Subject
+
+_required: Final[set[str]] = set()
+"""Main scripts whose changes need a second person."""
+
+
+def require(asked: Standing) -> None:
+    """Note that changes of an app need a second person. It stays so until the app restarts.
+
+    SECURITY: two admin pages in one app must not take turns in lifting it.
+    """
+    _required.add(private.script_key(asked.ctx))
+
+
+def are_required(asked: Standing) -> bool:
+    """Tell whether a change needs a second person."""
+    return private.script_key(asked.ctx) in _required
+
+
+def waiting(asked: Standing) -> Waiting | None:
+    """Return where changes wait; None for a policy that code has built."""
+    store, others = asked.settings.store, replicas.current()
+    if isinstance(store, SharedPolicy):
+        return None if others is None else TableWaiting(others.proposals, others.link.vault)
+    return FileWaiting(store.path) if isinstance(store, PolicyStore) else None
+
+
+def count(asked: Standing) -> int:
+    """Return how many changes wait; 0 where they can't be read."""
+    place = waiting(asked)
+    try:
+        return 0 if place is None else len(place.all())
+    except edits.FileError:
+        return 0
+
+
+def propose(asked: Standing, outcome: Outcome, *, title: str, author: str, reason: str | None) -> None:
+    """Keep a change for a second person.
+
+    Args:
+        asked: who proposes it.
+        outcome: what it does, on the files it names.
+        title: the same in a sentence without Markdown.
+        author: who proposes it, for the history.
+        reason: why; None without any.
+
+    Raises:
+        EditError: too many wait already, or nobody could tell who proposed it.
+        FileError: it can't be written.
+    """
+    place, people = waiting(asked), known_as(asked.subject)
+    if place is None or not people:
+        raise edits.EditError("a change that needs approval can't be proposed by somebody without an id or an e-mail")
+    pending = Pending(
+        title=title,
+        author=author,
+        people=people,
+        reason=reason,
+        time=time.time(),
+        before=outcome.before,
+        files=outcome.files,
+    )
+    place.put(pending)
+    tell(asked, "proposed")
+
+
+def known_as(subject: Subject | None) -> tuple[str, ...]:
+    """Return every id and address by which somebody is known, with whoever acts as them."""
+    if subject is None:
+        return ()
+    return tuple(dict.fromkeys(each for each in (*subject.ids, subject.email, subject.impersonator) if each))
+
+
+def tell(asked: Standing, what: str) -> None:
+    """Tell the audit what became of a change that is not in force."""
+    if asked.settings.trail is not None:
+        record = Record(
+            at=time.time(),
+            event=Event.APPROVAL,
+            subject=None if asked.subject is None else asked.subject.id,
+            action=EDIT.names[0],
+            allowed=False,
+            reason=what,
+            policy=asked.policy.version,
+        )
+        asked.settings.trail.tell(lambda: record)
