@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from stguard import files
 from stguard.analysis import Change, EntangledError, difference, holders
+from stguard.analysis.appearance import ONLY_WRITTEN, appearance
 from stguard.analysis.difference import SIGNED_IN
 from stguard.audit import Event, Record
 from stguard.edits.errors import EditError
@@ -308,7 +309,11 @@ def _outcome(
         except EntangledError as error:
             outcome = replace(outcome, other=(f"who gains and who loses what can't be said: {error}",))
         else:
-            outcome = replace(outcome, gains=found.gains, losses=found.losses, other=found.other)
+            other = (*found.other, *appearance(compared, after))
+            silent = not (found.gains or found.losses or other)
+            outcome = replace(
+                outcome, gains=found.gains, losses=found.losses, other=(ONLY_WRITTEN,) if silent else other
+            )
     return replace(outcome, locks_out=_locks_out(compared, after, editor, now))
 
 

@@ -121,7 +121,7 @@ def test_the_history_is_listed_and_a_version_restored(team: Run, tmp_path: Path)
     assert lines[0].endswith("  T-1")
     assert lines[1].endswith("(found on the disk)")
     versions = team("history", "--json").json["versions"]
-    assert set(versions[0]) == {"id", "version", "time", "author", "reason", "previous"}
+    assert set(versions[0]) == {"id", "version", "time", "author", "approver", "reason", "previous"}
     ran = team("restore", versions[1]["id"], "--yes")
     assert ran.out.startswith("- email:bob@acme.com loses")
     assert (tmp_path / "policy.yaml").read_text("utf-8") == TEAM

@@ -68,6 +68,21 @@ def subject(path: Path, email: str):  # type: ignore[no-untyped-def]  # noqa: AN
 # --- what an edit does ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ("{rule: signed_in, on_deny: lock}", "page `home`: who may not open it now meets `on_deny: lock`"),
+        ("{rule: signed_in, menu: hidden}", "page `home`: it is kept out of the menu"),
+        ("{all: [signed_in]}", "the policy is written otherwise; nobody may do more or less"),
+    ],
+)
+def test_a_change_that_nobody_gains_or_loses_by_is_told(tmp_path: Path, page: str, told: str) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("stguard: 1\npages: {home: signed_in}\n")
+    seen = preview(path, f"stguard: 1\npages: {{home: {page}}}\n")
+    assert (seen.gains, seen.losses, seen.other) == ((), (), (told,))
+
+
 def test_an_edit_says_exactly_who_gains_what_before_it_is_made(policy: Path) -> None:
     seen = preview(policy, give("bob@acme.com"))
     assert [(each.who, each.action) for each in seen.gains] == [("email:bob@acme.com", "report:view")]

@@ -33,7 +33,9 @@ REVOKED: Final = "stguard_admin_revoke"
 KEPT: Final = (ROLE, ORG, UNTIL, REASON, REVOKED)
 """Keys whose values stay while a change is looked at, or another tab."""
 
-_FIRST: Final = date(1, 1, 1)
+_FIRST: Final = date(1000, 1, 1)
+"""The first day that every supported Streamlit writes with a year of four digits: 1.57 doesn't for earlier ones."""
+
 _LAST: Final = date(9998, 12, 31)
 """The last day after which there is another one anywhere on earth."""
 
