@@ -21,7 +21,7 @@ def replica(engine: Engine) -> Iterator[Callable[..., Link]]:
     made: list[Link] = []
 
     def make(**options: Any) -> Link:
-        link = Link(engine.url, **{"secret": SECRET, "every": 0.05, "deadline": 0.5, **options})
+        link = Link(**{"url": engine.url, "secret": SECRET, "every": 0.05, "deadline": 0.5, **options})
         made.append(link)
         return link
 
