@@ -174,7 +174,7 @@ class Recent:
             if request.line in self._requests:
                 return True
             own = sum(person == request.person for person, _, _ in self._requests)
-            soon = request.at - self._asked_at.get(request.person, -PAUSE) < PAUSE
+            soon = 0 <= request.at - self._asked_at.get(request.person, -PAUSE) < PAUSE  # a clock may be set back
             if soon or own >= REQUESTS_OF_ONE or len(self._requests) >= REQUESTS_KEPT:
                 return False
             self._requests[request.line] = request

@@ -94,18 +94,27 @@ def grant_command(  # noqa: PLR0913  one for each option
 @_who
 @_role
 @_org
+@click.option("--id", "name", metavar="ID", help="The one assignment that goes, where several say the same.")
 @click.option("--reason", metavar="TEXT", help="Why: a note in the history.")
 @_edit_options
-def revoke_command(
-    who: edits.Person, role: str, org: str | None, reason: str | None, policy: str | None, keep: int, *, yes: bool,
+def revoke_command(  # noqa: PLR0913  one for each option
+    who: edits.Person,
+    role: str,
+    org: str | None,
+    name: str | None,
+    reason: str | None,
+    policy: str | None,
+    keep: int,
+    *,
+    yes: bool,
     as_json: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Take ROLE away from WHO, named as in the policy.
 
     The rows of `assign` that say exactly this go; what somebody has through a group, a domain or the identity provider
     stays, and the difference that is shown says so.
     """
-    revoke = edits.Revoke(person=who, role=role, org=org)
+    revoke = edits.Revoke(person=who, role=role, org=org, id=name)
     with place(policy) as where:
         make(where, revoke, reason=reason or f"revoke {role} of {who}", keep=keep, yes=yes, as_json=as_json)
 

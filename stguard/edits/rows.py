@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from stguard.edits.places import Mark, Plain
+    from stguard.model import Assignment
     from stguard.policy import Policy
 
 Texts = dict[str, str]
@@ -142,17 +143,19 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoke:
-    """Take a role away from somebody: each assignment that names exactly them.
+    """Take a role away from somebody: each assignment that names exactly them, or one of these.
 
     Attributes:
         person: whom.
         role: role name.
         org: org id, or `*`; None in a single-tenant policy, or where it is given in one org only.
+        id: id of the one assignment that goes; None for all.
     """
 
     person: Person
     role: str
     org: str | None = None
+    id: str | None = None
 
     def apply(self, policy: Policy, texts: Mapping[str, str], *, now: float) -> Texts:
         """Return the files that change.
@@ -175,15 +178,24 @@ class Revoke:
         if len(orgs) > 1:
             named = ", ".join(quote(org) for org in sorted(str(org) for org in orgs))
             raise EditError(f"{quote(self.person)} has role {quote(self.role)} in {named}; name one with `--org`")
-        name = _holder(texts)
+        name, org = _holder(texts), orgs.pop()
         old = texts[name].removeprefix(_BOM)
-        new, rows = _without_rows(old, role=self.role, org=orgs.pop(), who=self.person.who)
+        new, rows = _without_rows(old, role=self.role, org=org, who=self.person.who, only=self._which(theirs, org))
         before, after = places.plain(old), places.plain(new)
         if before is not None:
             before["assign"] = [row for number, row in enumerate(before["assign"]) if number not in rows]
         if before is None or after != before or not rows:
             raise EditError(f"{quote(name)} can't be edited without changing other things in it; edit it by hand")
         return {name: _same_mark(texts[name], new)}
+
+    def _which(self, theirs: Sequence[Assignment], org: str | None) -> int | None:
+        """Return which of the rows that say the same is meant, counted from 0; None for all of them."""
+        if self.id is None:
+            return None
+        ids = [each.id for each in theirs if each.org == org]
+        if self.id not in ids:
+            raise EditError(f"no such assignment {quote(self.id)}{nearest(self.id, ids)}")
+        return ids.index(self.id)
 
 
 def _expect_names(policy: Policy, role: str, org: str | None, *, granting: bool) -> None:
@@ -328,8 +340,8 @@ def _with_flow_row(text: str, found: Mark, key: Mark, rows: Mark, row: str) -> s
 # --- rows less --------------------------------------------------------------------------------------------------------
 
 
-def _without_rows(text: str, *, role: str, org: str | None, who: Who) -> tuple[str, set[int]]:
-    """Return the text without the rows that say this, and which they were."""
+def _without_rows(text: str, *, role: str, org: str | None, who: Who, only: int | None = None) -> tuple[str, set[int]]:
+    """Return the text without the rows that say this, or without one of them, and which they were."""
     gone: set[int] = set()
     while True:
         found = places.root(text)
@@ -337,9 +349,10 @@ def _without_rows(text: str, *, role: str, org: str | None, who: Who) -> tuple[s
         if held is None:
             return text, gone
         key, rows = held
-        number = next((i for i, row in enumerate(rows.value) if _says(row, role=role, org=org, who=who)), None)
-        if number is None:
+        told = [i for i, row in enumerate(rows.value) if _says(row, role=role, org=org, who=who)]
+        if not told or (only is not None and (gone or only >= len(told))):
             return text, gone
+        number = told[only or 0]
         # Rows before it are left, so its number among all rows is that among these plus those gone before it.
         original = number
         for each in sorted(gone):

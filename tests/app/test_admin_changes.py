@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import subprocess
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +16,7 @@ from stguard.edits.history import FileHistory
 from stguard.policy import Policy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 POLICY = """stguard: 1   # kept
@@ -124,6 +128,60 @@ def test_a_role_is_taken_away(admin: Any) -> None:
     at = [each for each in at.button if each.label == PREVIEW][1].click().run()
     at = press(at, "Save")
     assert "vera@acme.com" not in file(admin).read_text()
+
+
+def test_of_several_alike_the_one_that_was_chosen_is_taken_away(admin: Any) -> None:
+    rows = "".join(
+        f'  - {{role: exporter, email: vera@acme.com, from: "20{year}-01-01T00:00:00Z", reason: T-{year}}}\n'
+        for year in (91, 92, 93)
+    )
+    admin.policy(POLICY.replace("pages:", f"{rows}pages:"))
+    at = admin.run("ada")
+    at.session_state["stguard_admin_person"] = "email:vera@acme.com"
+    at.run()
+    box = at.selectbox(key="stguard_admin_revoke")
+    assert box.options[1:] == [f"exporter, from 20{year}-01-01 (T-{year})" for year in (91, 92, 93)]
+    box.select_index(2)
+    at = [each for each in at.button if each.label == PREVIEW][1].click().run()
+    press(at, "Save")
+    assert [each.reason for each in Policy.load(file(admin)).parts.assignments[-2:]] == ["T-91", "T-93"]
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, *, size: str) -> Iterator[None]:
+    """Put a small disk in the place of a folder."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk takes root")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("how", ["full", "read-only"])
+def test_a_disk_that_can_not_be_written_is_told_and_nothing_is_lost(desk: Any, visit: Any, how: str) -> None:
+    visit("admin")
+    folder = desk.folder / "policies"
+    folder.mkdir()
+    desk.write("policy.yaml", POLICY)
+    with mounted(folder, size="64k"):
+        place = folder / "policy.yaml"
+        place.write_text(POLICY)
+        (desk.folder / "policy.yaml").unlink()
+        at = open_tab(desk.main(MAIN).run("ada"), "policy")
+        text = POLICY + "# " + "long " * 3000 + "\n"
+        at = press(editor(at).set_value(text).run(), PREVIEW)
+        if how == "full":
+            with contextlib.suppress(OSError), (folder / "filler").open("wb", buffering=0) as filler:
+                while True:
+                    filler.write(b"x" * 4096)
+        else:
+            subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        at = press(at, "Save")
+        assert ("no space left" if how == "full" else "read-only") in told(at).replace("\\", "").casefold()
+        assert place.read_text() == POLICY
+        assert editor(at).value == text, "what was typed is still there"
 
 
 def test_cancel_writes_nothing_and_keeps_what_was_filled_in(admin: Any) -> None:

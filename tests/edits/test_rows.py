@@ -297,3 +297,20 @@ def test_an_edit_that_would_change_anything_else_is_refused() -> None:
     grant = Grant(person=Person.read("bob@acme.com"), role="viewer")
     with pytest.raises(EditError, match="can't be edited without changing other things in it"):
         grant.apply(policy_of(text), {"policy.yaml": text}, now=NOW)
+
+
+@pytest.mark.parametrize("layout", ["block", "flow"])
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_of_rows_that_say_the_same_only_the_one_that_is_named_goes(layout: str, gone: int) -> None:
+    told = [f'{{id: a{n}, role: viewer, email: ann@acme.com, from: "209{n}-01-01T00:00:00Z"}}' for n in range(3)]
+    other = "{role: admin, group: ops}"
+    rows = [told[0], other, *told[1:]]
+    held = "\n" + "".join(f"  - {row}\n" for row in rows) if layout == "block" else f" [{', '.join(rows)}]\n"
+    text = f"{HEAD}assign:{held}{TAIL}"
+    revoke = Revoke(person=Person.read("ann@acme.com"), role="viewer", id=f"a{gone}")
+    (new,) = revoke.apply(policy_of(text), {"policy.yaml": text}, now=NOW).values()
+    assert [row.get("id") for row in rows_of(new) if "id" in row] == [f"a{n}" for n in range(3) if n != gone]
+    assert len(rows_of(new)) == 3
+    assert rest_of(new) == rest_of(text)
+    with pytest.raises(EditError, match="did you mean `a0`"):
+        Revoke(person=Person.read("ann@acme.com"), role="viewer", id="a00").apply(policy_of(text), {"p": text}, now=NOW)

@@ -151,8 +151,10 @@ def _take(policy: Policy, person: Person, given: list[Assignment]) -> None:
 
 def _shown(policy: Policy, each: Assignment) -> str:
     where = f" in {words.org_shown(policy, each.org)}" if each.org is not None else ""
+    since = f", from {words.moment_shown(each.since)}" if each.since is not None else ""
     until = f", until {words.moment_shown(each.until)}" if each.until is not None else ""
-    return f"{one_line(each.role)}{where}{until}"
+    reason = f" ({one_line(each.reason)})" if each.reason else ""
+    return f"{one_line(each.role)}{where}{since}{until}{reason}"
 
 
 @editing
@@ -164,7 +166,7 @@ def _propose_revoke(key: str) -> None:
     if person is None or each is None:
         changes.say("Choose the role to take away first.")
         return
-    revoke = edits.Revoke(person=edits.Person.read(person.key), role=each.role, org=each.org)
+    revoke = edits.Revoke(person=edits.Person.read(person.key), role=each.role, org=each.org, id=each.id)
     where = f" in {words.org_shown(policy, each.org)}" if each.org is not None else ""
     changes.propose(TAB, f"{person.label} loses the role {one_line(each.role)}{where}", revoke, clears=(REVOKED,))
 
