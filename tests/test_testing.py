@@ -11,16 +11,16 @@ SCRIPT = "import streamlit as st; st.write(str(st.user.is_logged_in), str(st.use
 
 
 def test_claims_sign_somebody_in() -> None:
-    at = as_user(AppTest.from_string(SCRIPT), {"sub": "1", "name": "Ann"}).run()
+    at = as_user(AppTest.from_string(SCRIPT, default_timeout=30), {"sub": "1", "name": "Ann"}).run()
     assert at.markdown[0].value == "True Ann"
 
 
 def test_none_is_a_visitor() -> None:
-    assert as_user(AppTest.from_string(SCRIPT), None).run().markdown[0].value == "False None"
+    assert as_user(AppTest.from_string(SCRIPT, default_timeout=30), None).run().markdown[0].value == "False None"
 
 
 def test_another_person_may_sign_in_later() -> None:
-    at = as_user(AppTest.from_string(SCRIPT), {"sub": "1", "name": "Ann"})
+    at = as_user(AppTest.from_string(SCRIPT, default_timeout=30), {"sub": "1", "name": "Ann"})
     at.run()
     as_user(at, {"sub": "2", "name": "Bob"}).run()
     assert at.markdown[0].value == "True Bob"
@@ -28,7 +28,9 @@ def test_another_person_may_sign_in_later() -> None:
 
 
 def test_claims_cannot_say_that_they_are_nobody() -> None:
-    at = as_user(AppTest.from_string(SCRIPT), {"sub": "1", "name": "Ann", "is_logged_in": False}).run()
+    at = as_user(
+        AppTest.from_string(SCRIPT, default_timeout=30), {"sub": "1", "name": "Ann", "is_logged_in": False}
+    ).run()
     assert at.markdown[0].value == "True Ann"
 
 

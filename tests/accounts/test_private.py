@@ -71,7 +71,7 @@ def test_the_button_sends_the_tab_to_the_page_for_it(monkeypatch: pytest.MonkeyP
 
         shown.login_page()
 
-    at = AppTest.from_function(script).run()
+    at = AppTest.from_function(script, default_timeout=30).run()
     monkeypatch.setattr(
         "streamlit.runtime.scriptrunner_utils.script_run_context.ScriptRunContext.enqueue",
         lambda _self, message: sent.append(message),
