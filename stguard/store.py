@@ -11,7 +11,7 @@ import os
 import stat
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
@@ -51,6 +51,19 @@ The change time can't be set back: an edit that keeps length and modification ti
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Count what became of the files since the process began.
+
+    Attributes:
+        loaded: readings that gave a policy.
+        refused: readings that gave none.
+    """
+
+    loaded: int = 0
+    refused: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     """One reading of the files: what was seen and what came of it.
@@ -61,6 +74,8 @@ class _Loaded:
         settled_at: the monotonic clock's seconds from which equal stamps mean equal content.
         policy: the last good policy; None when there never was one.
         error: what is wrong with the files as they are now; None when they loaded.
+        since: the monotonic clock's seconds at which this version of the policy was loaded; None without a policy.
+        counts: readings so far, this one among them.
     """
 
     stamps: tuple[Stamp, ...]
@@ -68,6 +83,8 @@ class _Loaded:
     settled_at: float
     policy: Policy | None
     error: PolicyFileError | None
+    since: float | None
+    counts: Counts
 
 
 class PolicyStore:
@@ -115,6 +132,22 @@ class PolicyStore:
         return loaded.policy.problems if loaded.policy is not None else ()
 
     @property
+    def counts(self) -> Counts:
+        """Return how often the files were read so far, and what came of it."""
+        return self._loaded.counts if self._loaded is not None else Counts()
+
+    @property
+    def badly_edited(self) -> bool:
+        """Whether the files, as last read, hold no policy that can be put in force."""
+        return self._loaded is not None and self._loaded.error is not None
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the last good policy, by its version, was loaded in this process; None without one."""
+        loaded = self._loaded
+        return None if loaded is None or loaded.since is None else time.monotonic() - loaded.since
+
+    @property
     def _keeps(self) -> bool:
         match self.on_bad_edit:
             case "keep":
@@ -142,7 +175,15 @@ class PolicyStore:
             policy = read if isinstance(read, Policy) else last_good
             if error is not None:
                 self._report(error, last_good)
-            self._loaded = _Loaded(stamps, digest, time.monotonic() + SETTLED_AFTER, policy, error)
+            now = time.monotonic()
+            same = policy is not None and last_good is not None and policy.version == last_good.version
+            since = before.since if before is not None and same else now if policy is not None else None
+            counts = before.counts if before is not None else Counts()
+            if error is None:
+                counts = replace(counts, loaded=counts.loaded + 1)
+            else:
+                counts = replace(counts, refused=counts.refused + 1)
+            self._loaded = _Loaded(stamps, digest, now + SETTLED_AFTER, policy, error, since, counts)
             return self._loaded
 
     def _read(self) -> tuple[tuple[Stamp, ...], bytes | None, Policy | PolicyFileError]:

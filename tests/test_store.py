@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from stguard.errors import ConfigurationError, PolicyFileError
-from stguard.store import PolicyStore, discover
+from stguard.store import Counts, PolicyStore, discover
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,3 +185,22 @@ def test_without_any_policy_the_error_says_where_it_was_looked_for(tmp_path: Pat
         discover(tmp_path, environ={})
     for place in ("$STGUARD_POLICY", "`policies`", "`policy.yaml`", "`stguard init`"):
         assert place in str(caught.value)
+
+
+def test_readings_are_counted_and_the_age_is_that_of_the_version(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    store = PolicyStore(path)
+    assert (store.counts, store.age, store.badly_edited) == (Counts(), None, False)
+    store.current()
+    now += 60
+    path.write_text(BAD, encoding="utf-8")
+    store.current()
+    assert (store.counts, store.age, store.badly_edited) == (Counts(loaded=1, refused=1), 60.0, True)
+    now += 60
+    path.write_text(GOOD, encoding="utf-8")  # the version that has been in force all the time
+    store.current()
+    assert (store.counts, store.age, store.badly_edited) == (Counts(loaded=2, refused=1), 120.0, False)
+    path.write_text(OTHER, encoding="utf-8")
+    store.current()
+    assert (store.counts, store.age) == (Counts(loaded=3, refused=1), 0.0)

@@ -27,6 +27,7 @@ from stguard.errors import ConfigurationError, StguardError, quote
 from stguard.model import EMPTY, AllOf, Claims, Decision, Facts, PermissionIs, Reason, Rule, Subject
 from stguard.sources import authenticator
 from stguard.sources.answers import BLOCKED, Answer, Answers, joined
+from stguard.tally import Tallies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -53,6 +54,9 @@ NO_SIGN_IN: Final = (
 
 TOLD_LIMIT: Final = 4096
 """Most allowed actions that a session remembers as told to the audit; then it begins anew."""
+
+ENFORCED: Final[Tallies[Reason]] = Tallies(Reason)
+"""Decisions that were enforced in this process, by their reason; what only was asked (`sg.can`) is not counted."""
 
 _LOG: Final = logging.getLogger("stguard")
 _DECISIONS: Final = logging.getLogger("stguard.decision")
@@ -266,6 +270,7 @@ class Standing:
 
     def report(self, decision: Decision) -> None:
         """Tell the log and the audit of a decision that is about to be enforced: a refusal always, else once."""
+        ENFORCED.add(decision.reason)
         if not decision.allowed:
             self.settings.recent.refused(self.subject, decision)
             _DECISIONS.info(

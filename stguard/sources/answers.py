@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 from stguard.claims import agreed
 from stguard.errors import ConfigurationError, IdentityError, StguardError, quote
 from stguard.model import Claims, Facts, Membership
+from stguard.tally import Durations, Stopwatch
 
 IdentitySource = Callable[[Mapping[str, Any]], Facts]
 """What adds to the claims: claims in, facts out; raising counts as facts that can't be known."""
@@ -177,6 +178,24 @@ class Answers:
         self._overdue = 0
         self._begun = self._hits = self._stale = self._failures = 0
         self._logged: dict[str, float] = {}
+        self._answered_at: float | None = None
+        self._watch: Final = Stopwatch()
+
+    @property
+    def kind(self) -> str:
+        """What asks: the class's name for a source of stguard's own, else `custom`."""
+        kind = type(self.source)
+        return kind.__name__ if kind.__module__.partition(".")[0] == "stguard" else "custom"
+
+    @property
+    def answer_age(self) -> float | None:
+        """Seconds since the source last answered about anybody; None when it never did."""
+        with self._lock:
+            return None if self._answered_at is None else self._clock() - self._answered_at
+
+    def durations(self) -> Durations:
+        """Return how long the calls took that have ended, also those that nobody waited for any more."""
+        return self._watch.durations()
 
     def counts(self) -> Counts:
         """Return what happened so far."""
@@ -230,6 +249,10 @@ class Answers:
         with self._lock:
             known = self._remembered(key, self._clock())
         return known if known is not None else _NOT_ASKED
+
+    def has_asked(self, claims: Claims) -> bool:
+        """Tell whether somebody was asked about, and it still counts what came of it. Never waits."""
+        return self.peek(claims) not in {_UNTOLD, _NOT_ASKED}
 
     def forget(self, claims: Claims) -> None:
         """Forget what was said about somebody, so that the next question asks the source."""
@@ -295,7 +318,10 @@ class Answers:
                     return
                 call = self._queue.popleft()
                 call.runs = True
-            self._settle(call, self._ask(call.claims))
+            begun = self._clock()
+            outcome = self._ask(call.claims)
+            self._watch.add(self._clock() - begun)
+            self._settle(call, outcome)
             with self._lock:
                 if call.written_off:
                     self._overdue -= 1
@@ -331,6 +357,8 @@ class Answers:
             self._log(outcome)
         with self._lock:
             now, waited_for = self._clock(), not call.done.is_set()
+            if outcome.facts is not None:
+                self._answered_at = now
             if outcome.facts is None and not waited_for:
                 return  # given up already
             if self._calls.get(call.key) is call:

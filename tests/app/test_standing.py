@@ -14,7 +14,8 @@ import streamlit as st
 
 import stguard as sg
 from stguard.app.settings import Settings
-from stguard.app.standing import Memo, _known
+from stguard.app.standing import ENFORCED, Memo, _known
+from stguard.model import Reason
 
 PAGES = """
     def home(): st.title("home content")
@@ -417,6 +418,22 @@ def test_refusals_in_the_log_are_one_line(desk: Any, caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.INFO, logger="stguard.decision"):
         desk.run({**claims("eve"), "sub": "eve\nrefused nothing"})
     assert all("\n" not in r.getMessage() for r in caplog.records if r.name == "stguard.decision")
+
+
+def test_what_is_enforced_is_counted_and_what_is_only_asked_is_not(desk: Any) -> None:
+    desk.main("""
+        sg.can("report:view")
+        sg.authorize("report:view")
+        sg.can("report:export")
+        sg.authorize("report:export")
+    """)
+    before = ENFORCED.values()
+    desk.run("vera")
+    after = ENFORCED.values()
+    assert {reason: after[reason] - before[reason] for reason in after if after[reason] != before[reason]} == {
+        Reason.GRANTED: 1,
+        Reason.NOT_GRANTED: 1,
+    }
 
 
 def test_a_source_that_ends_a_login_in_a_callback_is_heard_in_the_same_run(desk: Any, calls: Any, shown: Any) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import stguard as sg
 from stguard.sources import answers as answers_module
 from stguard.sources.answers import Answer, Answers, Counts, default_key, failed, joined
+from stguard.tally import BOUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -566,3 +567,42 @@ def test_a_doubt_about_something_else_is_a_doubt_about_everything(unknown: Any) 
     subject = POLICY.subject({"sub": "vera", "iss": "i", "roles": [], "groups": []}, unknown=unknown)
     assert subject is not None
     assert {"roles", "groups", "memberships"} <= set(subject.unknown)
+
+
+# --- what an operator sees -------------------------------------------------------------------------------------------
+
+
+def test_how_long_calls_take_and_when_one_was_last_answered_is_told(source: Source, clock: Clock) -> None:
+    def slowly(_claims: Any) -> sg.Facts:
+        clock.now += 0.3
+        return sg.Facts()
+
+    answers = Answers(source, clock=clock)
+    assert (answers.kind, answers.answer_age, sum(answers.durations().counts)) == ("custom", None, 0)
+    source.says = slowly
+    answers.get(VERA)
+    clock.now += 5
+    source.says = OSError()
+    answers.get(EVE)
+    found = answers.durations()
+    assert (sum(found.counts), found.counts[BOUNDS.index(0.5)]) == (2, 1)
+    assert found.total == pytest.approx(0.3)
+    assert answers.answer_age == 5
+
+
+def test_whether_somebody_was_asked_about_is_told_without_asking(source: Source, clock: Clock) -> None:
+    answers = Answers(source, clock=clock)
+    assert not answers.has_asked(VERA)
+    assert source.calls == []
+    answers.get(VERA)
+    source.says = OSError()
+    answers.get(EVE)
+    assert answers.has_asked(VERA)
+    assert answers.has_asked(EVE)  # and it failed: what it adds is unknown
+    clock.now += 61
+    assert not answers.has_asked(VERA)
+    assert source.calls == ["vera", "eve"]
+
+
+def test_a_source_of_stguards_own_is_called_by_its_name() -> None:
+    assert Answers(sg.UserInfo()).kind == "UserInfo"
