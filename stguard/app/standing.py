@@ -281,11 +281,25 @@ class Standing:
                 quote(decision.rule),
                 quote(decision.org),
                 self.policy.version,
+                extra=self._fields(decision),
             )
         if self.settings.trail is not None and self.memo.first_told(self.subject, decision):
             self.settings.trail.tell(
                 partial(_record, self.subject, decision, self.policy, private.session_id(self.ctx))
             )
+
+    def _fields(self, decision: Decision) -> dict[str, object]:
+        """Return what a formatter for programs adds to the line of the log, under the names of the audit's records."""
+        return {
+            "subject": None if self.subject is None else self.subject.id,
+            "org": decision.org,
+            "action": decision.action,
+            "allowed": decision.allowed,
+            "reason": decision.reason.value,
+            "rule": decision.rule,
+            "policy": self.policy.version,
+            "impersonator": None if self.subject is None else self.subject.impersonator,
+        }
 
     def _named(self) -> str:
         who = self.subject

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import pickle
 import sys
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from pythonjsonlogger.json import JsonFormatter
 
 import stguard as sg
 from stguard.app.settings import Settings
@@ -418,6 +421,31 @@ def test_refusals_in_the_log_are_one_line(desk: Any, caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.INFO, logger="stguard.decision"):
         desk.run({**claims("eve"), "sub": "eve\nrefused nothing"})
     assert all("\n" not in r.getMessage() for r in caplog.records if r.name == "stguard.decision")
+
+
+def test_a_refusal_has_its_parts_as_fields_for_a_structured_log(
+    desk: Any, caplog: pytest.LogCaptureFixture, claims: Any
+) -> None:
+    desk.main('sg.authorize("report:export")')
+    with caplog.at_level(logging.INFO, logger="stguard.decision"):
+        desk.run(claims("vera"))
+    (record,) = (each for each in caplog.records if each.name == "stguard.decision")
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter("{levelname}{name}{message}", style="{"))
+    handler.handle(record)
+    line = json.loads(stream.getvalue())
+    assert (line["name"], line["levelname"], line["message"]) == ("stguard.decision", "INFO", record.getMessage())
+    assert {name: line[name] for name in ("action", "allowed", "impersonator", "org", "reason", "rule", "subject")} == {
+        "action": "report:export",
+        "allowed": False,
+        "impersonator": None,
+        "org": None,
+        "reason": "not_granted",
+        "rule": None,
+        "subject": "https://idp.example|vera",
+    }
+    assert line["policy"] in line["message"]
 
 
 def test_what_is_enforced_is_counted_and_what_is_only_asked_is_not(desk: Any) -> None:
