@@ -12,7 +12,7 @@ from streamlit.emojis import ALL_EMOJIS
 from streamlit.navigation.page import _sanitize_url_path
 from streamlit.source_util import page_icon_and_name
 
-from stguard.app.gateway import bearers, middleware
+from stguard.app.gateway import bearers, health, metrics, middleware
 from stguard.appsource import AppSource, Asked, compare, comparison, pagenames, read
 from stguard.model import (
     BUILT_IN_PERMISSIONS,
@@ -741,7 +741,12 @@ def test_pages_that_only_one_side_has_are_warnings(app: Reader) -> None:
 
 
 def test_what_the_server_gives_beside_the_pages_needs_no_page(app: Reader) -> None:
-    assert {middleware.STATIC_PAGE, middleware.METRICS_PAGE, bearers.AGENT_PAGE} == comparison.SERVED
+    assert {
+        middleware.STATIC_PAGE,
+        metrics.METRICS_PAGE,
+        health.HEALTH_PAGE,
+        bearers.AGENT_PAGE,
+    } == comparison.SERVED
     parts = PolicyParts(pages={name: Page(name, Public()) for name in ("home", *comparison.SERVED)})
     assert problems_of(app("sg.navigation(['home.py'])", home=""), parts) == []
 

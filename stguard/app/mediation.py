@@ -350,6 +350,11 @@ def _unfit() -> str | None:
     return None
 
 
+def known_unfit() -> bool:
+    """Tell whether the hooks were tried in this process and don't fit; False before a first menu has tried them."""
+    return _unfit.cache_info().currsize > 0 and _unfit() is not None
+
+
 _WAY_OUT: Final = '; use a version that stguard supports, or configure(hooks="off") and guard each callback by hand'
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_PAGE: Final = "*"
 """The name under which a policy gives the rule of pages not listed."""
 
-SERVED: Final = frozenset({"static", "agent", "metrics"})
+SERVED: Final = frozenset({"static", "agent", "metrics", "health"})
 """Names under which a policy gives the rules of what the server gives beside the app's pages."""
 
 

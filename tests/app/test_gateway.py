@@ -126,14 +126,24 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, kind: str, *, auth: str = "", policy: str = POLICY) -> Iterator[Server]:
+def serving(
+    folder: Path,
+    kind: str,
+    *,
+    auth: str = "",
+    policy: str = POLICY,
+    main: str = MAIN,
+    options: str | None = None,
+    base: str = "",
+) -> Iterator[Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", unused()))
         port = free.getsockname()[1]
     config = CONFIG.replace("[client]", "enableAgentApi = true\n    [client]") if STREAMLIT >= (1, 67) else CONFIG
+    config = config if options is None else f"[server]\n{options}\n"
     files = {
-        "main.py": MAIN,
-        "server.py": SERVERS[kind],
+        "main.py": main,
+        "server.py": SERVERS.get(kind, kind),
         "rules/policy.yaml": policy,
         "static/plan.txt": "the plan",
         ".streamlit/config.toml": config,
@@ -155,18 +165,18 @@ def serving(folder: Path, kind: str, *, auth: str = "", policy: str = POLICY) ->
         child = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:
             server = Server(port, folder, guarded=kind != "naive")
-            wait_until_healthy(server, child)
+            wait_until_healthy(server, child, base=base)
             yield server
         finally:
             child.terminate()
             child.wait(timeout=20)
 
 
-def wait_until_healthy(server: Server, child: subprocess.Popen[bytes]) -> None:
+def wait_until_healthy(server: Server, child: subprocess.Popen[bytes], *, base: str = "") -> None:
     deadline = time.monotonic() + 60
     while True:
         try:
-            if Browser(server).get("/_stcore/health").body == b"ok":
+            if Browser(server).get(base + "/_stcore/health").body == b"ok":
                 return
         except OSError:
             assert child.poll() is None, (server.folder / "log.txt").read_text()

@@ -106,6 +106,7 @@ def test_a_page_of_this_site_is_led_back_to(target: str) -> None:
         "/%61uth/logout",
         "/base/auth/logout",
         "/_stcore/health",
+        "/_stguard/health",
         "/media/x.png",
         "/app/static/x",
         "/" + "x" * returns.LONGEST,

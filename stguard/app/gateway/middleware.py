@@ -19,13 +19,17 @@ from starlette.responses import PlainTextResponse
 
 from stguard import lifetime
 from stguard.app import localaccounts, logins, private, replicas, settings
-from stguard.app.gateway import origins, proxies, returns
+from stguard.app.gateway import health, metrics, origins, proxies, returns
 from stguard.app.gateway.accounts import LocalAccounts
 from stguard.app.gateway.bearers import AGENT_PAGE, Bearers, UnauthorizedError
+from stguard.app.gateway.health import HEALTH_PAGE
 from stguard.app.gateway.ledger import file_at, keep, ledger
+from stguard.app.gateway.metrics import METRICS_PAGE
 from stguard.app.gateway.places import STREAM, Place, is_plain, place_of
 from stguard.app.gateway.signouts import Signouts
+from stguard.app.gateway.states import AuditState, IdentityState, PolicyState, TrafficState
 from stguard.app.gateway.stream import REFUSED, Stream
+from stguard.app.gateway.traffic import traffic
 from stguard.app.gateway.visitors import Visitor, by_headers, visitor_of, without_login
 from stguard.app.standing import subject_with
 from stguard.errors import ConfigurationError, PolicyFileError, StguardError
@@ -38,9 +42,11 @@ from stguard.tokens import TokenError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from stguard.app.gateway.bearers import BearerTokens
+    from stguard.app.gateway.health import State
     from stguard.app.settings import IdentityChoice, PolicyChoice, Settings
     from stguard.model import Claims, Subject
     from stguard.policy import Policy
@@ -49,8 +55,11 @@ if TYPE_CHECKING:
 STATIC_PAGE: Final = "static"
 """The page of the policy whose rule is that of the app's static files."""
 
-METRICS_PAGE: Final = "metrics"
-"""The page of the policy whose rule is that of the server's metrics; without one nobody reads them."""
+_OPERATORS: Final = {Place.METRICS: METRICS_PAGE, Place.OWN_METRICS: METRICS_PAGE, Place.HEALTH: HEALTH_PAGE}
+"""The page of the policy whose rule is that of a place for operators; without that page nobody."""
+
+_OWN: Final = frozenset({Place.HEALTH, Place.OWN_METRICS})
+"""Places that the gateway itself serves to operators."""
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _SUBPROTOCOL: Final = "sec-websocket-protocol"
@@ -130,6 +139,12 @@ class Gateway:
         self._shared: Final = shared
         self._signouts: Final = Signouts()
         self._script: str | None = None
+        self._states: Final[list[State]] = [
+            PolicyState(self.settings, named=policy is not None),
+            IdentityState(self.settings),
+            AuditState(self.settings),
+            TrafficState(self._signouts),
+        ]
         if proxy is None and proxies.identity_headers():
             _LOG.warning("server.trustedUserHeaders is set and the gateway has no `proxy`: these headers are taken out")
         if not st.get_option("server.enableXsrfProtection"):
@@ -145,16 +160,26 @@ class Gateway:
             self._meet()
             scope = {**scope, "headers": self._proven_headers(scope)}
             vouched, person = await self._vouched(scope), await self._person(scope)
-            await self._ask_ahead(scope, person)
+            await self._ask_ahead(scope, person, vouched)
             admitted, place, visitor = self._admit(scope, vouched, person)
         except (RefusedError, UnauthorizedError) as refused:
-            _LOG.warning("refused a request: %s", refused)
+            asked_for = _place_name(scope)
+            traffic.refused.add((asked_for, refused.status))
+            _LOG.warning("refused a request: %s", refused, extra={"place": asked_for, "status": refused.status})
             await _refuse(scope, receive, send, status=refused.status, challenge=refused.challenge)
         except Exception:  # noqa: BLE001  fail closed
+            traffic.refused.add((_place_name(scope), 500))
             _LOG.exception("judging a request failed; refused")
             await _refuse(scope, receive, send, status=500)
         else:
-            await self._serve(admitted, receive, send, place=place, visitor=visitor)
+            if place in _OWN:
+                await self._serve_operators(admitted, receive, send, place=place, among=(visitor, vouched))
+            else:
+                await self._serve(admitted, receive, send, place=place, visitor=visitor)
+
+    def watch(self, state: State) -> None:
+        """Have the health and the metrics tell of one more part; to be called before the server starts."""
+        self._states.append(state)
 
     def _starting(self, scope: Scope, send: Send) -> Send:
         """Return a `send` that lets the server start only when what this was given can be used."""
@@ -167,11 +192,25 @@ class Gateway:
                 except StguardError as error:
                     message = {"type": "lifespan.startup.failed", "message": str(error)}
                 else:
+                    self._look_ahead(scope)
                     if self._freeze:
                         _freeze()
             await send(message)
 
         return starting
+
+    def _look_ahead(self, scope: Scope) -> None:
+        """Load the policy that is known before the script has run, and say what its rule would open and can't."""
+        try:
+            self._configure(scope)
+            named = METRICS_PAGE in self.settings().policy().parts.pages
+        except StguardError:
+            return  # said where it matters: by the health, and at the first request
+        if named and not metrics.is_installed():
+            _LOG.warning(
+                "the policy has a page `metrics`, and the extra is not installed: no `/_stguard/metrics`; pip install "
+                '"stguard[metrics]"'
+            )
 
     def _configure(self, scope: Scope) -> None:
         """Tell the settings of the script what this was given, as soon as there is a server.
@@ -217,7 +256,7 @@ class Gateway:
             visitor = await self._bearers.visitor(scope)
             await self._ask_sources(visitor.claims or {})
             return visitor
-        if place is Place.MEDIA and self._bearers is not None:
+        if self._bearers is not None and (place is Place.MEDIA or self._may_open(place)):
             with contextlib.suppress(UnauthorizedError):  # a browser, maybe with a header of a proxy's
                 return await self._bearers.visitor(scope)
         return None
@@ -232,6 +271,8 @@ class Gateway:
         place, _ = place_of(scope)
         if self._reader is None or place in {Place.AGENT, Place.ASSET}:
             return None
+        if place in _OPERATORS and not self._may_open(place):
+            return None  # who asks makes no difference: a probe must not depend on what verifies them
         try:
             claims = await self._reader.claims(scope["headers"], now=time.time())
         except TokenError as error:
@@ -240,12 +281,14 @@ class Gateway:
             raise UnauthorizedError(503, f"an identity header: {error}") from error
         return by_headers(scope, claims)
 
-    async def _ask_ahead(self, scope: Scope, person: Visitor | None) -> None:
+    async def _ask_ahead(self, scope: Scope, person: Visitor | None, vouched: Visitor | None = None) -> None:
         """Have the identity sources asked about who wants what the policy alone decides on, without a page.
 
         SECURITY: a source that nobody has asked can't have said that it blocks the account.
         """
-        if place_of(scope)[0] in {Place.STATIC, Place.METRICS}:
+        # Not of the health, which never waits for one.
+        if place_of(scope)[0] in {Place.STATIC, Place.METRICS, Place.OWN_METRICS}:
+            await self._ask_sources((vouched.claims if vouched is not None else None) or {})
             who = person if person is not None else visitor_of(scope, identity=proxies.identity_headers())
             await self._ask_sources(who.claims or {})
 
@@ -357,7 +400,9 @@ class Gateway:
 
     def _check_place(self, scope: Scope, place: Place, rest: str, visitor: Visitor, vouched: Visitor | None) -> None:
         """Refuse what isn't this visitor's."""
-        if place is Place.STREAM:
+        if place in _OPERATORS:
+            self._check_operators(scope, place, (visitor, vouched))
+        elif place is Place.STREAM:
             if not self._anonymous and not visitor.named:
                 raise RefusedError(403, "nobody is signed in")
             self._drop_foreign_session(scope, visitor)
@@ -372,10 +417,22 @@ class Gateway:
                 raise RefusedError(403, "an upload to another session")
         elif place is Place.STATIC and not self._static_allowed(scope, visitor):
             raise RefusedError(403, "a static file")
-        elif place is Place.METRICS and not self._metrics_allowed(scope, visitor):
-            # SECURITY: Streamlit gives them to anybody: names of functions, how often and how long each ran, and with
-            # `server.unsafeMetricsUserAttributes` who was there.
+
+    def _check_operators(self, scope: Scope, place: Place, among: Sequence[Visitor | None]) -> None:
+        """Refuse the metrics to who may not read them, and what the gateway has no answer to."""
+        if place in _OWN:
+            if scope["type"] != "http":
+                raise RefusedError(404, "a connection to what answers single requests")
+            if scope["method"] not in {"GET", "HEAD"}:
+                raise RefusedError(405, "the method")
+        elif scope["type"] == "http" and scope["method"] == "OPTIONS":
+            return
+        if place is not Place.HEALTH and not self._opens_to(scope, place, among):
+            # SECURITY: Streamlit gives its own to anybody: names of functions, how often and how long each ran, and
+            # with `server.unsafeMetricsUserAttributes` who was there.
             raise RefusedError(404, "the metrics")
+        if place is Place.OWN_METRICS and not metrics.is_installed():
+            raise RefusedError(404, "the metrics, without the extra `metrics`")
 
     def _drop_foreign_session(self, scope: Scope, visitor: Visitor) -> None:
         """Take the session to resume out of a handshake when it isn't the visitor's; a new one begins then.
@@ -409,10 +466,34 @@ class Gateway:
             return subject is not None
         return self._opens(scope, STATIC_PAGE, subject)
 
-    def _metrics_allowed(self, scope: Scope, visitor: Visitor) -> bool:
-        """Decide about the metrics: the page `metrics` of the policy, else nobody."""
-        named = METRICS_PAGE in self.settings().policy().parts.pages
-        return named and self._opens(scope, METRICS_PAGE, self._subject(visitor))
+    def _may_open(self, place: Place) -> bool:
+        """Tell whether a place is for operators, and the policy has a rule for it by its own name."""
+        try:
+            return place in _OPERATORS and _OPERATORS[place] in self.settings().policy().parts.pages
+        except StguardError:
+            return False
+
+    def _opens_to(self, scope: Scope, place: Place, among: Sequence[Visitor | None]) -> bool:
+        """Decide about a place for operators: by the page of the policy, else nobody.
+
+        Args:
+            scope: of the request.
+            place: what is asked for.
+            among: who the request comes from, by its cookie or headers and by its token: either is enough.
+        """
+        return self._may_open(place) and any(
+            self._opens(scope, _OPERATORS[place], self._operator(place, each)) for each in among if each is not None
+        )
+
+    def _operator(self, place: Place, visitor: Visitor) -> Subject | None:
+        if visitor.claims is None or _Watch(self, visitor)():
+            return None
+        if place is Place.HEALTH:
+            # SECURITY: a source that nobody has asked can't have said that it blocks the account, and none is asked.
+            for each in self.settings().identity:
+                if not each.needs_tokens and not each.has_asked(visitor.claims):
+                    return None
+        return self._subject(visitor)
 
     def _subject(self, visitor: Visitor) -> Subject | None:
         current = self.settings()
@@ -437,6 +518,15 @@ class Gateway:
         return policy.decide(subject, f"page:{page}", org=org).allowed
 
     # --- serving
+
+    async def _serve_operators(
+        self, scope: Scope, receive: Receive, send: Send, *, place: Place, among: Sequence[Visitor | None]
+    ) -> None:
+        if place is Place.HEALTH:
+            answer: Response = health.answer(self._states, detailed=self._opens_to(scope, place, among))
+        else:
+            answer = metrics.answer(self._states, accept=_header(scope, "accept") or "")
+        await answer(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, *, place: Place, visitor: Visitor) -> None:
         match place:
@@ -473,12 +563,14 @@ class Gateway:
 
     async def _serve_stream(self, scope: Scope, receive: Receive, send: Send, *, visitor: Visitor) -> None:
         stream = Stream(visitor=visitor, receive=receive, send=send, over=_Watch(self, visitor))
+        traffic.connections += 1
         if visitor.login is not None:
             self._signouts.opened(visitor.login, stream)
         try:
             with private.handing_on(visitor.user or {}):
                 await stream.run(self._app, scope)
         finally:
+            traffic.connections -= 1
             if visitor.login is not None:
                 self._signouts.closed(visitor.login, stream)
 
@@ -561,8 +653,18 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, *, status: int, ch
         await send({"type": "websocket.close", "code": REFUSED})  # before it is accepted: the server answers 403
         return
     headers = {"cache-control": "no-store"} | ({"www-authenticate": challenge} if challenge is not None else {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = "GET, HEAD"
     text = HTTPStatus(status).phrase
     await PlainTextResponse(text, status_code=status, headers=headers)(scope, receive, send)
+
+
+def _place_name(scope: Scope) -> str:
+    """Return what a request asks for, as the metrics name it."""
+    try:
+        return place_of(scope)[0].name.lower()
+    except StguardError:
+        return "unknown"
 
 
 def _remembering(scope: Scope, send: Send) -> Send:

@@ -29,6 +29,10 @@ class Place(Enum):
     """The agent API and MCP, which run the app without the login cookie."""
     METRICS = auto()
     """What the server counts: sessions, and the cached functions by their names."""
+    HEALTH = auto()
+    """Whether the app can serve guarded pages."""
+    OWN_METRICS = auto()
+    """What stguard counts."""
     LOGIN = auto()
     LOCAL = auto()
     """Where people with a local account sign in."""
@@ -42,6 +46,8 @@ class Place(Enum):
 
 
 STREAM: Final = "/_stcore/stream"
+HEALTH: Final = "/_stguard/health"
+METRICS: Final = "/_stguard/metrics"
 
 _EXACT: Final = {
     STREAM: Place.STREAM,
@@ -49,6 +55,8 @@ _EXACT: Final = {
     localaccounts.PATH: Place.LOCAL,
     "/auth/logout": Place.LOGOUT,
     "/oauth2callback": Place.CALLBACK,
+    HEALTH: Place.HEALTH,
+    METRICS: Place.OWN_METRICS,
     "/_stcore/health": Place.ASSET,
     "/_stcore/host-config": Place.ASSET,
 }

@@ -21,7 +21,11 @@ TOLD: Final = 60.0
 
 
 class Signouts:
-    """Remember which logins were ended. Used on the event loop only."""
+    """Remember which logins were ended. Used on the event loop only.
+
+    Attributes:
+        count: logins that were ended in this process so far, by signing out or by another sign-in.
+    """
 
     def __init__(self) -> None:
         """Start with every login counting, as far as this process knows."""
@@ -29,6 +33,7 @@ class Signouts:
         self._open: Final[dict[bytes, set[Stream]]] = {}
         self._ending: Final[set[Stream]] = set()
         self._told: Final[dict[bytes, float]] = {}
+        self.count = 0
 
     def share(self, ended: Table) -> None:
         """Take a table that other replicas have too; what was ended before is put there."""
@@ -68,6 +73,7 @@ class Signouts:
 
     def end(self, login: bytes) -> None:
         """End a login: its cookie no longer counts, and its connections carry nothing any more, in whichever tab."""
+        self.count += 1
         self._ended.put(login.hex(), b"", lives=COOKIE_LIVES)
         self._cut(login)
 

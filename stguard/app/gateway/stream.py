@@ -12,6 +12,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from stguard.app.gateway.ledger import ledger
+from stguard.app.gateway.traffic import traffic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -141,12 +142,12 @@ class Stream:
         try:
             if self._over():
                 _LOG.info("a login no longer counts; its connection was closed")
-                return _Verdict.END
+                return self._end("login_over")
             data = message.get("bytes")
-            return self._judge(data) if data is not None else _Verdict.END  # Streamlit speaks no text
+            return self._judge(data) if data is not None else self._end("malformed")  # Streamlit speaks no text
         except Exception:  # noqa: BLE001  fail closed
             _LOG.exception("judging a frame failed; its connection was closed")
-            return _Verdict.END
+            return self._end("malformed")
 
     def _judge(self, data: bytes) -> _Verdict:
         # Parsed by what Streamlit parses it with: a frame can't mean one thing here and another there.
@@ -167,11 +168,18 @@ class Stream:
 
     def _deferred(self, file: str) -> _Verdict:
         # STREAMLIT 1.67: it makes a deferred download for whoever sends the id, in whichever session.
-        return _Verdict.PASS if ledger.holds(self._session, file) else self._drop("download of another session")
+        if ledger.holds(self._session, file):
+            return _Verdict.PASS
+        return self._drop("foreign_download", "download of another session")
 
-    def _drop(self, what: str | None) -> _Verdict:
-        _LOG.warning("dropped a frame: %s", what or "of no known kind")
+    def _drop(self, kind: str | None, what: str | None = None) -> _Verdict:
+        _LOG.warning("dropped a frame: %s", what or kind or "of no known kind")
+        traffic.frames.add(kind or "unknown")  # a name in Streamlit's own protocol, whatever was sent
         return _Verdict.DROP
+
+    def _end(self, kind: str) -> _Verdict:
+        traffic.frames.add(kind)
+        return _Verdict.END
 
     async def _watched_send(self, message: Message) -> None:
         """Send a message of Streamlit to the browser, and learn from it what has to be known."""
