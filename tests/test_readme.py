@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -60,6 +61,20 @@ def test_each_server_in_the_documentation_makes_an_app(text: str, tmp_path: Path
     code = "import server; print(type(server.app).__name__)"
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.stdout == "App\n", ran.stderr
+
+
+def test_the_log_of_the_documentation_is_json(tmp_path: Path) -> None:
+    (code,) = blocks("docs/operations.md", "python")
+    code += 'log.getChild("decision").info("refused", extra={"reason": "not_granted"})\n'
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    line = json.loads(ran.stderr)
+    assert (line["name"], line["message"], line["reason"]) == ("stguard.decision", "refused", "not_granted")
+
+
+def test_each_policy_about_operations_loads_with_what_stands_around_it() -> None:
+    (text,) = blocks("docs/operations.md", "yaml")
+    policy = Policy.from_yaml("stguard: 1\npermissions: {ops: [view]}\n" + text)
+    assert {"health", "metrics"} <= set(policy.parts.pages)
 
 
 @pytest.mark.parametrize("text", blocks("docs/identity.md", "python"))
