@@ -11,7 +11,7 @@ import os
 import stat
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 
@@ -19,6 +19,7 @@ from stguard import policyfile
 from stguard.errors import ConfigurationError, PolicyFileError, Problem, Severity
 from stguard.policy import Policy
 from stguard.policyfile.source import is_read
+from stguard.tally import Readings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,19 +52,6 @@ The change time can't be set back: an edit that keeps length and modification ti
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """Count what became of the files since the process began.
-
-    Attributes:
-        loaded: readings that gave a policy.
-        refused: readings that gave none.
-    """
-
-    loaded: int = 0
-    refused: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     """One reading of the files: what was seen and what came of it.
@@ -75,7 +63,7 @@ class _Loaded:
         policy: the last good policy; None when there never was one.
         error: what is wrong with the files as they are now; None when they loaded.
         since: the monotonic clock's seconds at which this version of the policy was loaded; None without a policy.
-        counts: readings so far, this one among them.
+        readings: those so far, this one among them.
     """
 
     stamps: tuple[Stamp, ...]
@@ -84,7 +72,7 @@ class _Loaded:
     policy: Policy | None
     error: PolicyFileError | None
     since: float | None
-    counts: Counts
+    readings: Readings
 
 
 class PolicyStore:
@@ -132,9 +120,9 @@ class PolicyStore:
         return loaded.policy.problems if loaded.policy is not None else ()
 
     @property
-    def counts(self) -> Counts:
-        """Return how often the files were read so far, and what came of it."""
-        return self._loaded.counts if self._loaded is not None else Counts()
+    def readings(self) -> Readings:
+        """How often the files were read so far, and what came of it."""
+        return self._loaded.readings if self._loaded is not None else Readings()
 
     @property
     def badly_edited(self) -> bool:
@@ -178,12 +166,8 @@ class PolicyStore:
             now = time.monotonic()
             same = policy is not None and last_good is not None and policy.version == last_good.version
             since = before.since if before is not None and same else now if policy is not None else None
-            counts = before.counts if before is not None else Counts()
-            if error is None:
-                counts = replace(counts, loaded=counts.loaded + 1)
-            else:
-                counts = replace(counts, refused=counts.refused + 1)
-            self._loaded = _Loaded(stamps, digest, now + SETTLED_AFTER, policy, error, since, counts)
+            readings = (before.readings if before is not None else Readings()).and_one(loaded=error is None)
+            self._loaded = _Loaded(stamps, digest, now + SETTLED_AFTER, policy, error, since, readings)
             return self._loaded
 
     def _read(self) -> tuple[tuple[Stamp, ...], bytes | None, Policy | PolicyFileError]:

@@ -63,6 +63,23 @@ class Tallies(Generic[Key]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """Count how often a policy was read.
+
+    Attributes:
+        loaded: readings that gave a policy.
+        refused: readings that gave none.
+    """
+
+    loaded: int = 0
+    refused: int = 0
+
+    def and_one(self, *, loaded: bool) -> Readings:
+        """Return these and one more."""
+        return Readings(loaded=self.loaded + loaded, refused=self.refused + (not loaded))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Durations:
     """Say how long calls took.
 

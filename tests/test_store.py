@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stguard.errors import ConfigurationError, PolicyFileError
-from stguard.store import Counts, PolicyStore, discover
+from stguard.store import PolicyStore, discover
+from stguard.tally import Readings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,16 +192,16 @@ def test_readings_are_counted_and_the_age_is_that_of_the_version(path: Path, mon
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     store = PolicyStore(path)
-    assert (store.counts, store.age, store.badly_edited) == (Counts(), None, False)
+    assert (store.readings, store.age, store.badly_edited) == (Readings(), None, False)
     store.current()
     now += 60
     path.write_text(BAD, encoding="utf-8")
     store.current()
-    assert (store.counts, store.age, store.badly_edited) == (Counts(loaded=1, refused=1), 60.0, True)
+    assert (store.readings, store.age, store.badly_edited) == (Readings(loaded=1, refused=1), 60.0, True)
     now += 60
     path.write_text(GOOD, encoding="utf-8")  # the version that has been in force all the time
     store.current()
-    assert (store.counts, store.age, store.badly_edited) == (Counts(loaded=2, refused=1), 120.0, False)
+    assert (store.readings, store.age, store.badly_edited) == (Readings(loaded=2, refused=1), 120.0, False)
     path.write_text(OTHER, encoding="utf-8")
     store.current()
-    assert (store.counts, store.age) == (Counts(loaded=3, refused=1), 0.0)
+    assert (store.readings, store.age) == (Readings(loaded=3, refused=1), 0.0)

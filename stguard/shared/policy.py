@@ -19,6 +19,7 @@ from stguard.policyfile import source
 from stguard.policyfile.ledger import Ledger
 from stguard.shared.board import BoardError
 from stguard.shared.link import Contact
+from stguard.tally import Readings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,11 +43,23 @@ class _Loaded:
         code: tells what was posted apart; empty for nothing.
         policy: the last good policy; None when there never was one.
         error: what is wrong with what is posted now; None when it is in force.
+        since: the monotonic clock's seconds at which this version of the policy came into force; None without one.
+        readings: those so far, this one among them.
     """
 
     code: str
     policy: Policy | None
     error: PolicyFileError | None
+    since: float | None = None
+    readings: Readings = Readings()  # noqa: RUF009  frozen
+
+    def then(self, code: str, read: Policy | PolicyFileError) -> _Loaded:
+        """Return what counts after one more was judged."""
+        if not isinstance(read, Policy):
+            return _Loaded(code, self.policy, read, self.since, self.readings.and_one(loaded=False))
+        same = self.policy is not None and self.policy.version == read.version
+        since = self.since if same else time.monotonic()
+        return _Loaded(code, read, None, since, self.readings.and_one(loaded=True))
 
 
 class SharedPolicy:
@@ -114,6 +127,27 @@ class SharedPolicy:
             return loaded.error.problems
         return loaded.policy.problems if loaded.policy is not None else ()
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether what is known is too old to decide by."""
+        return self._link.is_stale
+
+    @property
+    def readings(self) -> Readings:
+        """How often what was posted was judged here so far, and what came of it."""
+        return self._loaded.readings
+
+    @property
+    def badly_edited(self) -> bool:
+        """Whether what is posted now can't be put in force."""
+        return self._loaded.error is not None
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the last good policy, by its version, came into force in this process; None without one."""
+        since = self._loaded.since
+        return None if since is None else time.monotonic() - since
+
     # --- in the link's thread
 
     def _hear(self, posted: Posted | None) -> None:
@@ -126,11 +160,9 @@ class SharedPolicy:
             if posted.code == before.code:
                 return
             read = self._read(posted.contents)
-            if isinstance(read, Policy):
-                self._loaded = _Loaded(posted.code, read, None)
-            else:
-                self._loaded = _Loaded(posted.code, before.policy, read)
+            if isinstance(read, PolicyFileError):
                 self._report(read, before.policy)
+            self._loaded = before.then(posted.code, read)
         if isinstance(read, Policy):
             self._kept.write(KEPT_AS, posted.as_json(), serial=posted.serial)
 
@@ -164,7 +196,7 @@ class SharedPolicy:
             read = self._read(contents)
             if isinstance(read, PolicyFileError):
                 with self._lock:
-                    self._loaded = _Loaded("", None, read)
+                    self._loaded = self._loaded.then("", read)
                 self._report(read, None)
                 return self._loaded
             try:

@@ -21,6 +21,7 @@ from stguard.app import mediation, private
 from stguard.app.gateway.health import Status
 from tests.app.test_gateway import STREAMLIT, Answer, Browser, Server, raw_handshake, serving
 from tests.issuer import AUDIENCE, issuing
+from tests.shared.engine import Engine, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,7 +157,7 @@ def test_details_are_for_who_the_policys_rule_names(by_role: Server) -> None:
     for name in ("ann", "bob", "eve"):
         with_tab(by_role, name)
     details = said(who(by_role, "ann").get(HEALTH))[1]
-    assert list(details) == ["status", "policy", "identity", "audit", "traffic"]
+    assert list(details) == ["status", "policy", "identity", "audit", "traffic", "shared"]
     assert details["policy"]["last_edit_bad"] is False
     assert details["policy"]["age_seconds"] >= 0
     (source,) = details["identity"]
@@ -464,6 +465,23 @@ def test_a_policy_that_the_server_names_and_is_not_there_is_missing(tmp_path: Pa
     app = "import stguard as sg\napp = sg.App('main.py', policy='elsewhere.yaml')\n"
     with serving(tmp_path, app, policy=CLOSED, main=MAIN) as server:
         assert said(Browser(server).get(HEALTH)) == (503, {"status": "no_policy"})
+
+
+def test_a_replica_whose_policy_is_too_old_to_decide_by_says_so(engine: Engine, tmp_path: Path) -> None:
+    app = f"""
+        import stguard as sg
+        app = sg.App('main.py', policy='rules/policy.yaml', shared=sg.Shared(url={engine.url!r}, stale=1))
+    """
+    with serving(tmp_path, app, policy=PUBLIC, main=MAIN) as server:
+        status, details = said(Browser(server).get(HEALTH))
+        assert (status, details["status"], details["shared"]["contact"]) == (200, "ok", "held")
+        assert details["policy"]["readings"] == {"loaded": 1, "refused": 0}
+        assert series(Browser(server).get(METRICS))["stguard_shared_contact",] == 1
+        engine.stop()
+        until(lambda: said(Browser(server).get(HEALTH)) == (503, {"status": "outdated"}))
+        assert Browser(server).get(METRICS).status == 404  # there is no policy that could say who may
+        engine.start()
+        until(lambda: said(Browser(server).get(HEALTH))[0] == 200)
 
 
 def test_a_line_end_after_its_path_is_refused(public: Server) -> None:

@@ -12,6 +12,7 @@ from stguard.errors import ConfigurationError, PolicyFileError
 from stguard.policyfile.source import version_id
 from stguard.shared.link import Contact
 from stguard.shared.replicas import Replicas, Shared, chosen
+from stguard.tally import Readings
 from tests.shared.engine import SECRET, Engine, until
 
 if TYPE_CHECKING:
@@ -162,8 +163,14 @@ def test_what_is_too_old_decides_nothing_until_there_is_contact_again(
     here = join("here", shared={"stale": 0.7})
     until(lambda: here.board.seen is not None)
     assert pages(here) == ["home"]
+    assert (here.readings, here.badly_edited, here.is_outdated) == (Readings(loaded=1), False, False)
+    post(here, BAD)
+    until(lambda: here.badly_edited)
+    assert here.readings == Readings(loaded=1, refused=1)
+    assert here.age is not None
     engine.stop()
     until(lambda: here._link.is_stale)
+    assert here.is_outdated
     with pytest.raises(PolicyFileError, match="too long"):
         here.current()
     engine.start()

@@ -33,7 +33,7 @@ class Status(StrEnum):
     BAD_EDIT = "bad_edit"
     """The last edit of the policy is bad, and `on_bad_edit` refuses everything."""
     OUTDATED = "outdated"
-    """Whether the policy is still the one that all replicas follow has not been known for too long."""
+    """The policy that replicas share has not been seen for too long: everything is refused."""
     UNSUPPORTED = "unsupported"
     """The hooks don't fit this version of Streamlit: no guarded page is served."""
 

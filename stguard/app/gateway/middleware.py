@@ -27,7 +27,7 @@ from stguard.app.gateway.ledger import file_at, keep, ledger
 from stguard.app.gateway.metrics import METRICS_PAGE
 from stguard.app.gateway.places import STREAM, Place, is_plain, place_of
 from stguard.app.gateway.signouts import Signouts
-from stguard.app.gateway.states import AuditState, IdentityState, PolicyState, TrafficState
+from stguard.app.gateway.states import AuditState, IdentityState, PolicyState, SharedState, TrafficState
 from stguard.app.gateway.stream import REFUSED, Stream
 from stguard.app.gateway.traffic import traffic
 from stguard.app.gateway.visitors import Visitor, by_headers, visitor_of, without_login
@@ -144,6 +144,7 @@ class Gateway:
             IdentityState(self.settings),
             AuditState(self.settings),
             TrafficState(self._signouts),
+            SharedState(),
         ]
         if proxy is None and proxies.identity_headers():
             _LOG.warning("server.trustedUserHeaders is set and the gateway has no `proxy`: these headers are taken out")

@@ -6,12 +6,14 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
-from stguard.app import mediation, private
+from stguard.app import mediation, private, replicas
 from stguard.app.gateway.health import Status
 from stguard.app.gateway.traffic import traffic
 from stguard.app.standing import ENFORCED
 from stguard.errors import ConfigurationError, PolicyFileError
 from stguard.model import Reason
+from stguard.shared.link import Contact
+from stguard.shared.policy import SharedPolicy
 from stguard.store import PolicyStore
 from stguard.tally import BOUNDS
 
@@ -63,7 +65,9 @@ class PolicyState:
         try:
             settings.policy()
         except PolicyFileError:
-            return Status.NO_POLICY if self._store(settings) is None or self._age(settings) is None else Status.BAD_EDIT
+            if isinstance(settings.store, SharedPolicy) and settings.store.is_outdated:
+                return Status.OUTDATED
+            return Status.NO_POLICY if self._age(settings) is None else Status.BAD_EDIT
         if settings.hooks == "require" and mediation.known_unfit():
             return Status.UNSUPPORTED
         return Status.OK
@@ -79,7 +83,7 @@ class PolicyState:
             "version": policy.version,
             "age_seconds": _rounded(self._age(settings)),
             "last_edit_bad": store is not None and store.badly_edited,
-            "readings": None if store is None else asdict(store.counts),
+            "readings": None if store is None else asdict(store.readings),
         }
 
     def metrics(self) -> Iterator[Metric]:
@@ -102,7 +106,7 @@ class PolicyState:
                 reloads = CounterMetricFamily(
                     name, "Readings of the policy's files, the first included.", labels=["result"]
                 )
-                for result, count in asdict(store.counts).items():
+                for result, count in asdict(store.readings).items():
                     reloads.add_metric([result], count)
                 yield reloads
         name, labels = "stguard_decisions", ["outcome", "reason"]
@@ -118,8 +122,8 @@ class PolicyState:
         except (ConfigurationError, PolicyFileError):
             return None
 
-    def _store(self, settings: Settings) -> PolicyStore | None:
-        return settings.store if isinstance(settings.store, PolicyStore) else None
+    def _store(self, settings: Settings) -> PolicyStore | SharedPolicy | None:
+        return settings.store if isinstance(settings.store, PolicyStore | SharedPolicy) else None
 
     def _age(self, settings: Settings) -> float | None:
         store = self._store(settings)
@@ -221,6 +225,35 @@ class AuditState:
         except ConfigurationError:
             return None
         return None if trail is None else asdict(trail.counts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedState:
+    """Tell how this replica stands with the others; whether its policy is too old, the policy's state says."""
+
+    name: str = "shared"
+
+    def status(self) -> Status:
+        """Return that pages can be served."""
+        return Status.OK
+
+    def details(self) -> object:
+        """Return the contact with what replicas share, and when it was last had; None for a process on its own."""
+        others = replicas.current()
+        if others is None:
+            return None
+        return {"contact": others.link.contact.value, "age_seconds": _rounded(others.link.age)}
+
+    def metrics(self) -> Iterator[Metric]:
+        """Yield the same."""
+        from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415  an extra
+
+        others = replicas.current()
+        if others is not None:
+            name, held = "stguard_shared_contact", others.link.contact is Contact.HELD
+            yield GaugeMetricFamily(name, "1 while what replicas share is reached.", value=held)
+            name = "stguard_shared_age_seconds"
+            yield GaugeMetricFamily(name, "Since what replicas share was last reached.", value=others.link.age)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
