@@ -14,10 +14,13 @@ from stguard.analysis.people import (
     UNKNOWN_ORG_ROLES,
     UNKNOWN_ORGS,
     UNKNOWN_ROLES,
+    Denied,
+    Given,
     People,
-    Said,
+    Sent,
     Truth,
 )
+from stguard.analysis.question import NO_EFFECT
 from stguard.model import (
     AllOf,
     AnyOf,
@@ -31,7 +34,6 @@ from stguard.model import (
     Public,
     RoleIs,
     SignedIn,
-    Who,
     WhoKind,
 )
 
@@ -45,12 +47,21 @@ if TYPE_CHECKING:
 class Answer:
     """Work out when one policy allows what a question asks, among some people in one org."""
 
-    def __init__(self, people: People, question: Question, said: Said, *, org: str | None) -> None:
-        """Take the people, what the policy says, and the org that is asked for; None for none."""
+    def __init__(self, people: People, question: Question, sent: Sent, number: int, *, org: str | None) -> None:
+        """Take the people, the question and which policy's it is.
+
+        Args:
+            people: everybody.
+            question: what the policy has to say.
+            sent: how it reads what an identity source sends.
+            number: which of the policies that are compared it is.
+            org: the org that is asked for; None for none.
+        """
         self._people: Final = people
         self._diagrams: Final[Diagrams] = people.diagrams
         self._question: Final = question
-        self._said: Final = said
+        self._sent: Final = sent
+        self._number: Final = number
         self._org: Final = org
         self._denials: Final = dict(question.permission_denials)
         self._held: dict[Effect, Function] = {}
@@ -70,7 +81,7 @@ class Answer:
     def meet(self, roles: frozenset[str]) -> Function:
         """Return when all of these roles are held, whether or not they count together."""
         both, any_ = self._diagrams.both, self._diagrams.any
-        return both(*(any_(has for effect, has in self._held.items() if role in effect.held) for role in sorted(roles)))
+        return both(*(any_(has for effect, has in self._held.items() if (role,) in effect.held) for role in sorted(roles)))
 
     # --- roles
 
@@ -78,11 +89,12 @@ class Answer:
         people, diagrams, question = self._people, self._diagrams, self._question
         direct: dict[Effect, list[Function]] = {}
         maybe: dict[Effect, list[Function]] = {}
-        for who, effect in self._said.rows:
-            direct.setdefault(effect, []).append(people.truth(who).true)
-            maybe.setdefault(effect, []).append(people.unknown(who))
-        for name, effect in self._said.roles.items():
-            if name in self._said.everywhere:
+        for effect in {NO_EFFECT, *(effect for _, effect in question.effects)}:
+            given = people.truth(Given(self._number, effect))
+            if given.maybe != NEVER:
+                direct[effect], maybe[effect] = [given.true], [given.maybe]
+        for name, effect in self._sent.roles.items():
+            if name in self._sent.everywhere:
                 direct.setdefault(effect, []).append(people.role(name))
             if question.multi_tenant and self._org is not None:
                 direct.setdefault(effect, []).append(people.org_role(name))
@@ -103,11 +115,11 @@ class Answer:
         for together in self._question.separations:
             one = two = NEVER
             for role in sorted(together):
-                has = diagrams.any(function for effect, function in held.items() if role in effect.held)
+                has = diagrams.any(function for effect, function in held.items() if (role,) in effect.held)
                 two = diagrams.any((two, diagrams.both(one, has)))
                 one = diagrams.any((one, has))
             for effect in held:
-                if effect.held & together:
+                if any((role,) in effect.held for role in together):
                     dropped[effect] = diagrams.any((dropped.get(effect, NEVER), two))
         return dropped
 
@@ -128,8 +140,8 @@ class Answer:
         true = self._diagrams.any(self._sure[effect] for effect in listed)
         return Truth(true, self._diagrams.any((true, *(self._maybe[effect] for effect in listed))))
 
-    def _role(self, name: str) -> Truth:
-        truth = self._among(effect for effect in self._sure if name in effect.held)
+    def _role(self, names: tuple[str, ...]) -> Truth:
+        truth = self._among(effect for effect in self._sure if names in effect.held)
         return Truth(truth.true, self._diagrams.any((truth.maybe, self._open)))
 
     # --- permissions
@@ -141,19 +153,25 @@ class Answer:
         true = [roles.true]
         maybe = [roles.maybe, diagrams.opposite(self._member), self._open if granting else NEVER]
         if self._question.multi_tenant and self._org is not None:
-            true += [people.org_permission(sent) for sent, ours in self._said.permissions.items() if ours == name]
+            true += [people.org_permission(sent) for sent, ours in self._sent.permissions.items() if ours == name]
             maybe += [people.flag(UNKNOWN_ORGS), people.flag(UNKNOWN_ORG_PERMISSIONS)]
         granted = diagrams.any(true)
-        denied = self._denied(self._denials.get(name, frozenset()))
+        denied = self._denied(self._denials.get(name, frozenset()), name)
         return Truth(
             diagrams.without(granted, denied.maybe),
             diagrams.without(diagrams.any((granted, *maybe)), denied.true),
         )
 
-    def _denied(self, denials: Iterable[Denial]) -> Truth:
+    def _denied(self, denials: Iterable[Denial], name: str | None = None) -> Truth:
         true, maybe = [], []
         for who, org in denials:
-            named = self._role(who.value) if who.kind is WhoKind.ROLE else self._people.truth(who)
+            match who.kind:
+                case WhoKind.ROLE:
+                    named = self._role((who.value,))
+                case WhoKind.EVERYONE:
+                    named = Truth(ALWAYS, ALWAYS)
+                case _:
+                    named = self._people.truth(Denied(self._number, org, name, who.kind, who.claim))
             here = Truth(ALWAYS, ALWAYS) if org is None else self._in_org((org,))
             true.append(self._diagrams.both(named.true, here.true))
             maybe.append(self._diagrams.both(named.maybe, here.maybe))
@@ -183,20 +201,11 @@ class Answer:
             case PermissionIs(names):
                 return self._any([self._permission(name) for name in names])
             case RoleIs(names):
-                return self._any([self._role(name) for name in names])
+                return self._role(names)
             case OrgIs(names):
                 return self._in_org(names)
-            case GroupIs(names):
-                return self._named(WhoKind.GROUP, names)
-            case EmailIs(names):
-                return self._named(WhoKind.EMAIL, names)
-            case DomainIs(names):
-                return self._named(WhoKind.DOMAIN, names)
-            case ClaimIs(claim, values):
-                return self._named(WhoKind.CLAIM, values, claim)
-
-    def _named(self, kind: WhoKind, values: Iterable[str], claim: str | None = None) -> Truth:
-        return self._any([self._people.truth(Who(kind, value, claim)) for value in values])
+            case GroupIs() | EmailIs() | DomainIs() | ClaimIs():
+                return self._people.truth(rule)
 
     def _any(self, truths: list[Truth]) -> Truth:
         any_ = self._diagrams.any

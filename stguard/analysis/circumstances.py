@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stguard.analysis.answer import Answer
 from stguard.analysis.diagram import NEVER, Diagrams, Function
-from stguard.analysis.people import People, Row, Said
-from stguard.analysis.question import NO_EFFECT, THIS, Questions
-from stguard.model import BUILT_IN_PERMISSIONS, EVERY_ORG
+from stguard.analysis.people import Alike, Denied, Fact, Given, Mark, Marks, People, Sent, keys_of
+from stguard.analysis.question import NO_EFFECT, THIS, Questions, rules_in
+from stguard.analysis.standings import Sort, Standings, sub_of
+from stguard.model import BUILT_IN_PERMISSIONS, EVERY_ORG, OrgIs, Who, WhoKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from stguard.analysis.question import Question
-    from stguard.model import Assignment, Who
+    from stguard.analysis.question import Effect, Question
+    from stguard.analysis.standings import Place
     from stguard.policy import Policy
 
 ANY_OTHER_ORG: Final = "\N{WHITE SQUARE}"
 """Stands for the orgs that no policy names, with `orgs: from_identity`."""
 
 
-class Case(NamedTuple):
-    """Hold who might ask a question in one org at one moment, and when each policy allows it."""
-
-    org: str | None
-    at: float
-    people: People
-    answers: tuple[Answer, ...]
-    allowed: tuple[Function, ...]
-
-
 class Side:
-    """Be one policy among those that are compared, with its assignments by org."""
+    """Be one policy among those that are compared."""
 
     def __init__(self, policy: Policy, *, by_our_names: bool) -> None:
         """Take a policy.
@@ -45,10 +37,6 @@ class Side:
         """
         self.policy: Final = policy
         self.questions: Final = Questions(policy)
-        self._by_org: Final[dict[str | None, list[Assignment]]] = {}
-        for assignment in policy.parts.assignments:
-            self._by_org.setdefault(assignment.org, []).append(assignment)
-        self._by_who: Final[dict[Who, list[Assignment]]] = {}
         identity = policy.parts.identity
         self._roles: Final = {role: role for role in policy.roles}
         self._permissions: Final = {name: name for name in policy.permissions}
@@ -63,58 +51,22 @@ class Side:
         parts = self.policy.parts
         return org is None or parts.orgs_from_identity or (parts.orgs is not None and org in parts.orgs)
 
-    def assignments(self, org: str | None) -> list[Assignment]:
-        """Return the assignments that count in an org."""
-        if not self.policy.multi_tenant:
-            return self._by_org.get(None, [])
-        everywhere = self._by_org.get(EVERY_ORG, [])
-        return everywhere if org is None else [*self._by_org.get(org, ()), *everywhere]
-
-    def to(self, who: Who, org: str | None) -> list[Assignment]:
-        """Return the assignments to a who-key that count in an org."""
-        if not self._by_who:
-            for each in self.policy.parts.assignments:
-                self._by_who.setdefault(each.who, []).append(each)
-        places = (org, EVERY_ORG) if self.policy.multi_tenant else (None,)
-        return [each for each in self._by_who.get(who, ()) if each.org in places]
-
-    def said(self, action: str, asked: Question, *, org: str | None, at: float) -> Said:
-        """Return what the policy names in a question, with the assignments in force in an org at a moment."""
-        effects, counts = dict(asked.effects), _counting(asked)
+    def sent(self, action: str, asked: Question) -> Sent:
+        """Return how the policy reads what an identity source sends, as far as it changes anything in a question."""
+        effects = effects_of(asked, self.policy.roles)
         everywhere = asked.cross_org if asked.multi_tenant else self._roles.keys()
         permissions = {name: THIS if ours == action else ours for name, ours in self._permissions.items()}
-        return Said(
-            rows=tuple(
-                Row(each.who, effects[each.role])
-                for each in self.assignments(org)
-                if each.role in counts
-                and (-inf if each.since is None else each.since) <= at < (inf if each.until is None else each.until)
-            ),
-            denied=(
-                *((who, (org, None)) for who, org in asked.denials),
-                *((who, (org, name)) for name, denials in asked.permission_denials for who, org in denials),
-            ),
-            rule=asked.rule,
+        return Sent(
             roles={name: effects[ours] for name, ours in self._roles.items() if ours in effects},
             everywhere=frozenset(name for name, ours in self._roles.items() if ours in everywhere),
             permissions={name: ours for name, ours in permissions.items() if ours in asked.grantable},
         )
 
-    def edges(self, asked: Question, *, org: str | None) -> set[float]:
-        """Return the moments at which an assignment that matters begins or ends."""
-        counts = _counting(asked)
-        return {
-            edge
-            for each in self.assignments(org)
-            if each.role in counts
-            for edge in (each.since, each.until)
-            if edge is not None
-        }
 
-
-def _counting(asked: Question) -> frozenset[str]:
-    """Return the roles that change anything in a question."""
-    return frozenset(role for role, effect in asked.effects if asked.needs_membership or effect != NO_EFFECT)
+def effects_of(asked: Question, roles: Iterable[str]) -> Mapping[str, Effect]:
+    """Return by role what holding it changes, without those that change nothing."""
+    # Any role makes a member.
+    return {**(dict.fromkeys(roles, NO_EFFECT) if asked.needs_membership else {}), **dict(asked.effects)}
 
 
 def orgs_of(sides: Sequence[Side]) -> tuple[str | None, ...]:
@@ -131,6 +83,236 @@ def orgs_of(sides: Sequence[Side]) -> tuple[str | None, ...]:
     return tuple(found)
 
 
+class Outcome(NamedTuple):
+    """Hold everybody who might ask, and when each policy allows it."""
+
+    people: People
+    answers: tuple[Answer, ...]
+    allowed: tuple[Function, ...]
+
+
+class Case:
+    """Be who might ask a question in one org for some time, and when each policy allows it.
+
+    Attributes:
+        org: the org; None for none.
+        people: everybody.
+        answers: of each policy.
+        allowed: when each policy allows it.
+    """
+
+    def __init__(self, org: str | None, outcome: Outcome, members: Callable[[], Mapping[Alike, Sequence[Who]]]) -> None:
+        """Take the org, the outcome, and what finds the who-keys that the outcome's facts are about."""
+        self.org: Final = org
+        self.people, self.answers, self.allowed = outcome
+        self._find: Final = members
+        self._members: Mapping[Alike, Sequence[Who]] | None = None
+
+    def keys(self, fact: Fact) -> tuple[Who, ...]:
+        """Return the who-keys that a fact is about; empty where it is about none."""
+        if fact.alike is None:
+            return ()
+        if self._members is None:
+            self._members = self._find()
+        found = self._members[fact.alike]
+        if fact.prefix is not None:
+            found = [Who(WhoKind.SUB, f"{fact.prefix}|{sub_of(who)}") for who in found]
+        return tuple(sorted(found, key=str))
+
+    def names(self, fact: Fact) -> tuple[str, ...]:
+        """Return what a fact is about in words: who-keys, what an identity source sends, what isn't known."""
+        return fact.names or tuple(map(str, self.keys(fact)))
+
+
+Pieces = tuple[tuple[float, int | None], ...]
+"""From when on a who-key is treated how: by the number of what it then is alike to; None: as anyone else."""
+
+Crowd = frozenset[int]
+"""The kinds of who-keys that are told apart, by number."""
+
+
+class Asking:
+    """Ask several policies for one action, in whichever org."""
+
+    def __init__(self, sides: Sequence[Side], standings: Standings, action: str) -> None:
+        """Take the policies, what they say of who-keys, and what is asked for."""
+        self._sides: Final = tuple(sides)
+        self._standings: Final = standings
+        self.asked: Final = tuple(side.questions.about(action) for side in sides)
+        self._sent: Final = [side.sent(action, asked) for side, asked in zip(sides, self.asked, strict=True)]
+        self._effects: Final = [
+            effects_of(asked, side.policy.roles) for side, asked in zip(sides, self.asked, strict=True)
+        ]
+        self._orgs: Final = {org for asked in self.asked for org in _orgs_in(asked)}
+        self._marks: Final = _marks_of(self.asked)
+        self._numbers: Final[dict[Alike, int]] = {}
+        self._alike: Final[list[Alike]] = []
+        self._pieces: Final[dict[int, Pieces]] = {}
+        self._outcomes: Final[dict[tuple[object, ...], Outcome]] = {}
+
+    def cases(
+        self, org: str | None, *, at: float | None = None, instead: Place | None = None
+    ) -> Iterator[Case]:
+        """Yield who might ask in an org, and when each policy allows it; the same people once, whenever that is.
+
+        Args:
+            org: in which org; None for none.
+            at: Unix seconds; None: at every moment.
+            instead: who-keys that stand there too, by sort; None for none.
+        """
+        place = {**self._standings.place(org)}
+        for more in (self._standings.unassigned(self._marks, org), instead or {}):
+            for number, keys in more.items():
+                place[number] = [*place.get(number, ()), *keys]
+        for crowd, times in self._crowds(place, at).items():
+            yield Case(org, self._outcome(org, crowd), lambda times=times: self._members(place, times))  # type: ignore[misc]
+
+    # --- who is there when
+
+    def _crowds(self, place: Place, at: float | None) -> dict[Crowd, list[tuple[float, float]]]:
+        """Return who is there, with the stretches of time for which that is so."""
+        present: dict[int, int] = {}
+        turns: dict[float, list[tuple[int, int]]] = {}
+        for number in place:
+            pieces = self._pieces.get(number) or self._make_pieces(number)
+            if at is not None:
+                pieces = ((-inf, _at(pieces, at)),)
+            for start, alike in pieces[:1]:
+                if alike is not None:
+                    present[alike] = present.get(alike, 0) + 1
+            for (_, before), (start, alike) in zip(pieces, pieces[1:]):
+                turns.setdefault(start, []).extend(
+                    (each, change) for each, change in ((before, -1), (alike, 1)) if each is not None
+                )
+        found: dict[Crowd, list[tuple[float, float]]] = {}
+        moments = [-inf if at is None else at, *sorted(turns)]
+        crowd = frozenset(present)
+        for start, end in zip(moments, [*moments[1:], inf], strict=True):
+            if start in turns:
+                changed = False
+                for each, change in turns[start]:
+                    count = present.get(each, 0) + change
+                    changed = changed or count == 0 or each not in present
+                    present[each] = count
+                if changed:
+                    for each, _ in turns[start]:
+                        if present.get(each) == 0:
+                            del present[each]
+                    crowd = frozenset(present)
+            found.setdefault(crowd, []).append((start, end))
+        return found
+
+    def _make_pieces(self, number: int) -> Pieces:
+        sort = self._standings.sorts[number]
+        pieces: list[tuple[float, int | None]] = []
+        for start in sorted({-inf, *self._edges(sort)}):
+            alike = self._alike_to(sort, start)
+            if not pieces or pieces[-1][1] != alike:
+                pieces.append((start, alike))
+        self._pieces[number] = tuple(pieces)
+        return self._pieces[number]
+
+    def _edges(self, sort: Sort) -> Iterator[float]:
+        """Yield the moments at which something that matters begins or ends."""
+        for effects, terms in zip(self._effects, sort.terms, strict=True):
+            yield from (edge for each in terms if each.role in effects for edge in each[1:] if abs(edge) != inf)
+        for form in sort.forms:
+            yield from self._edges(form)
+        if sort.domain is not None:
+            yield from self._edges(self._standings.sorts[sort.domain])
+
+    def _alike_to(self, sort: Sort, at: float) -> int | None:
+        marks, prefixes, domain = self._marks_on(sort, at), frozenset[tuple[str, Marks]](), frozenset[Mark]()
+        if sort.forms:
+            parts = ((form.claim or "", self._marks_on(form, at)) for form in sort.forms)
+            prefixes = frozenset(part for part in parts if part[1])
+        if not marks and not prefixes:
+            return None
+        if sort.domain is not None:
+            domain = self._marks_on(self._standings.sorts[sort.domain], at)
+        alike = Alike(sort.kind, sort.claim, marks, domain, prefixes)
+        number = self._numbers.setdefault(alike, len(self._alike))
+        if number == len(self._alike):
+            self._alike.append(alike)
+        return number
+
+    def _marks_on(self, sort: Sort, at: float) -> Marks:
+        marks: set[Mark] = set()
+        for number, (effects, terms) in enumerate(zip(self._effects, sort.terms, strict=True)):
+            marks.update(
+                Given(number, effects[role]) for role, since, until in terms if role in effects and since <= at < until
+            )
+        if sort.named is not None:
+            marks.update(self._marks.get(sort.named, ()))
+        return frozenset(marks)
+
+    def _members(self, place: Place, times: list[tuple[float, float]]) -> Mapping[Alike, Sequence[Who]]:
+        """Return by kind who belongs to it at some time within stretches of time."""
+        found: dict[Alike, list[Who]] = {}
+        ends = [end for _, end in times]
+        for number, keys in place.items():
+            pieces = self._pieces[number]
+            belongs: set[int] = set()
+            for index, (start, alike) in enumerate(pieces):
+                until = pieces[index + 1][0] if index + 1 < len(pieces) else inf
+                first = bisect_right(ends, start)
+                if alike is not None and first < len(times) and times[first][0] < until:
+                    belongs.add(alike)
+            for alike in belongs:
+                found.setdefault(self._alike[alike], []).extend(keys)
+        return found
+
+    # --- what follows
+
+    def _outcome(self, org: str | None, crowd: Crowd) -> Outcome:
+        known = tuple(side.knows(org) for side in self._sides)
+        # Orgs that the question doesn't name are all one to it.
+        key = (crowd, known, org is None, org if org in self._orgs else None)
+        outcome = self._outcomes.get(key)
+        if outcome is None:
+            diagrams = Diagrams()
+            people = People(diagrams, [self._alike[number] for number in crowd], self._sent, org=org is not None)
+            answers = tuple(
+                Answer(people, asked, sent, number, org=org)
+                for number, (asked, sent) in enumerate(zip(self.asked, self._sent, strict=True))
+            )
+            allowed = tuple(
+                answer.allowed() if knows else NEVER for knows, answer in zip(known, answers, strict=True)
+            )
+            outcome = self._outcomes[key] = Outcome(people, answers, allowed)
+        return outcome
+
+
+def _at(pieces: Pieces, at: float) -> int | None:
+    return next(alike for start, alike in reversed(pieces) if start <= at)
+
+
+def _denials_in(asked: Question) -> Iterator[tuple[Who, str | None, str | None]]:
+    yield from ((who, org, None) for who, org in asked.denials)
+    for name, denials in asked.permission_denials:
+        yield from ((who, org, name) for who, org in denials)
+
+
+def _orgs_in(asked: Question) -> Iterator[str]:
+    for rule in rules_in(asked.rule):
+        if isinstance(rule, OrgIs):
+            yield from rule.names
+    yield from (org for _, org, _ in _denials_in(asked) if org is not None)
+
+
+def _marks_of(asked: Sequence[Question]) -> dict[Who, Marks]:
+    """Return the who-keys that rules and forbids name in a question, with what they do with them."""
+    found: dict[Who, set[Mark]] = {}
+    for number, each in enumerate(asked):
+        for who, org, name in _denials_in(each):
+            if who.kind not in {WhoKind.EVERYONE, WhoKind.ROLE}:
+                found.setdefault(who, set()).add(Denied(number, org, name, who.kind, who.claim))
+        for rule in rules_in(each.rule):
+            for who in keys_of(rule):
+                found.setdefault(who, set()).add(rule)
+    return {who: frozenset(marks) for who, marks in found.items()}
+
+
 def cases(sides: Sequence[Side], action: str, org: str | None, *, at: float | None = None) -> Iterator[Case]:
     """Yield who might ask for an action in an org, and when each policy allows it.
 
@@ -138,19 +320,6 @@ def cases(sides: Sequence[Side], action: str, org: str | None, *, at: float | No
         sides: the policies.
         action: what is asked for.
         org: in which org; None for none.
-        at: Unix seconds; None: one case for each stretch of time in which no assignment begins or ends.
+        at: Unix seconds; None: at every moment.
     """
-    asked = [side.questions.about(action) for side in sides]
-    moments = {at} if at is not None else {-inf}
-    if at is None:
-        for side, each in zip(sides, asked, strict=True):
-            moments |= side.edges(each, org=org)
-    for at in sorted(moments):  # noqa: PLR1704  the moment of the case
-        diagrams = Diagrams()
-        said = [side.said(action, each, org=org, at=at) for side, each in zip(sides, asked, strict=True)]
-        people = People(diagrams, said, org=org)
-        answers = tuple(Answer(people, each, what, org=org) for each, what in zip(asked, said, strict=True))
-        allowed = tuple(
-            answer.allowed() if side.knows(org) else NEVER for side, answer in zip(sides, answers, strict=True)
-        )
-        yield Case(org, at, people, answers, allowed)
+    yield from Asking(sides, Standings([side.policy for side in sides]), action).cases(org, at=at)

@@ -11,11 +11,12 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stguard import engine
-from stguard.analysis.circumstances import Side, cases, orgs_of
+from stguard.analysis.circumstances import Asking, Side, orgs_of
 from stguard.analysis.cover import cover
 from stguard.analysis.diagram import NEVER
 from stguard.analysis.people import MEMBER, unknown_fact
-from stguard.analysis.question import NO_EFFECT, SECTION_ACTION, THIS, actions
+from stguard.analysis.question import SECTION_ACTION, THIS, actions
+from stguard.analysis.standings import Standings, term_of
 from stguard.errors import quote
 from stguard.model import EVERY_ORG, PAGE_ACTION, Who
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from stguard.analysis.diagram import Function
     from stguard.analysis.people import Fact
     from stguard.analysis.question import Question
-    from stguard.model import Assignment
     from stguard.policy import Policy
 
 ANONYMOUS: Final = "anonymous"
@@ -97,6 +97,7 @@ class _Comparison:
         self._sides = (Side(old, by_our_names=self._alike), Side(new, by_our_names=self._alike))
         self._actions = actions((old, new))
         self._orgs = orgs_of(self._sides)
+        self._standings = Standings((old, new))
         self._changed = {org: self._changed_roles(org) for org in self._orgs}
 
     def difference(self) -> Difference:
@@ -121,8 +122,10 @@ class _Comparison:
         return list(groups.values())
 
     def _changed_roles(self, org: str | None) -> frozenset[str]:
-        old, new = ({(each.who, *_given(each)) for each in side.assignments(org)} for side in self._sides)
-        return frozenset(row[1] for row in old ^ new)
+        old, new = (
+            {(each.who, term_of(each)) for each in self._standings.assignments(number, org)} for number in (0, 1)
+        )
+        return frozenset(term.role for _, term in old ^ new)
 
     def _can_differ(self, asked: Sequence[Question], org: str | None) -> bool:
         one, other = asked
@@ -131,18 +134,19 @@ class _Comparison:
         changed = self._changed[org]
         if one.needs_membership:
             return bool(changed)
-        return bool(changed) and any(effect != NO_EFFECT and role in changed for role, effect in one.effects)
+        return bool(changed) and any(role in changed for role, _ in one.effects)
 
     def _differences(self, action: str) -> Iterator[tuple[bool, Told]]:
         """Yield whether it is gained, and who by what, for one action."""
-        asked = tuple(side.questions.about(action) for side in self._sides)
+        asking = Asking(self._sides, self._standings, action)
+        asked = asking.asked
         before, after = (visitor_may(side.policy, question) for side, question in zip(self._sides, asked, strict=True))
         if before is not after:
             yield after, Told(ANONYMOUS, None, action, self._because(action, asked, gained=after))
         for org in self._orgs:
             if not self._can_differ(asked, org):
                 continue
-            for case in cases(self._sides, action, org):
+            for case in asking.cases(org):
                 old, new = case.allowed
                 if old == new:
                     continue
@@ -158,7 +162,7 @@ class _Comparison:
         unknown = {unknown_fact(who) for who, _ in changed}
 
         def names_all(fact: Fact) -> bool:
-            return any(who == key for who, _ in changed for key in fact.keys) or fact.unknown in unknown
+            return any(who == key for who, _ in changed for key in case.keys(fact)) or fact.unknown in unknown
 
         for roles in _pairs(asked[gained is False].separations - asked[gained].separations):
             answer = case.answers[gained is False]
@@ -170,11 +174,11 @@ class _Comparison:
         for together in cover(case.people, only, names_all=names_all):
             if len(together) == 1:
                 fact = together[0]
-                keys = fact.keys or (None,) * len(fact.names)
-                for name, key in zip(fact.names, keys, strict=True):
+                names = case.names(fact)
+                for name, key in zip(names, case.keys(fact) or (None,) * len(names), strict=True):
                     yield Told(name, case.org, action, self._because(action, asked, key, case.org, gained=gained))
             else:
-                who = " and ".join(fact.names[0] for fact in together if fact.unknown != MEMBER) or SIGNED_IN
+                who = " and ".join(case.names(fact)[0] for fact in together if fact.unknown != MEMBER) or SIGNED_IN
                 yield Told(who, case.org, action, self._because(action, asked, gained=gained))
 
     # --- why
@@ -183,12 +187,11 @@ class _Comparison:
         self, action: str, asked: Sequence[Question], key: Who | None = None, org: str | None = None, *, gained: bool
     ) -> str:
         old, new = self._sides
-        without, having = (old, new) if gained else (new, old)
         effects = dict(asked[gained].effects)
         if key is not None:
-            there = {_given(each) for each in without.to(key, org)}
-            for each in having.to(key, org):
-                if effects[each.role] != NO_EFFECT and _given(each) not in there:
+            there = {term_of(each) for each in self._standings.to(not gained, key, org)}
+            for each in self._standings.to(gained, key, org):
+                if each.role in effects and term_of(each) not in there:
                     return f"assignment {quote(each.id)} {'gives' if gained else 'gave'} role {quote(each.role)}"
         if asked[0].rule != asked[1].rule:
             return _rule_changed(action, asked)
@@ -215,10 +218,6 @@ class _Comparison:
         changed = sorted(role for role in before.keys() | after.keys() if before.get(role) != after.get(role))
         old, new = (side.policy.parts.roles for side in self._sides)
         return [role for role in changed if old.get(role) != new.get(role)] or changed
-
-
-def _given(assignment: Assignment) -> tuple[str, float | None, float | None]:
-    return assignment.role, assignment.since, assignment.until
 
 
 def visitor_may(policy: Policy, asked: Question) -> bool:

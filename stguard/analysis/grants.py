@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from stguard import engine
-from stguard.analysis.question import NO_EFFECT, Questions
+from stguard.analysis.question import Questions
 from stguard.model import EVERY_ORG
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Grants:
         asked = self._asked.get(action)
         if asked is None:
             asked = self._asked.setdefault(action, self._questions.about(action))
-        giving = {role for role, effect in asked.effects if effect != NO_EFFECT}
+        giving = {role for role, _ in asked.effects}
         tables = self.policy.tables
         places = (org, EVERY_ORG) if tables.multi_tenant else (None,)
         certain = engine.holdings_of(tables, subject).certain

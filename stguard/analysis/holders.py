@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stguard.analysis.circumstances import ANY_OTHER_ORG, Side, cases, orgs_of
+from stguard.analysis.circumstances import ANY_OTHER_ORG, Asking, Side, orgs_of
 from stguard.analysis.cover import cover
 from stguard.analysis.difference import ANONYMOUS, SIGNED_IN, visitor_may
-from stguard.analysis.question import NO_EFFECT, THIS
+from stguard.analysis.question import THIS
+from stguard.analysis.standings import Standings
 from stguard.errors import quote
 from stguard.model import EVERY_ORG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from stguard.analysis.circumstances import Case
     from stguard.analysis.people import Fact
     from stguard.policy import Policy
 
@@ -52,10 +54,12 @@ def holders(policy: Policy, action: str, *, org: str | None = None, at: float) -
         return (Holder(who=ANONYMOUS, org=None, because="anyone may, signed in or not"),)
     places = orgs_of((side,)) if org is None else (org,)
     found: dict[tuple[str, str], list[str | None]] = {}
+    standings = Standings((policy,))
+    asking = Asking((side,), standings, action)
     for place in places:
-        for case in cases((side,), action, place, at=at):
+        for case in asking.cases(place, at=at):
             for together in cover(case.people, case.allowed[0], names_all=lambda _fact: False):
-                for who, because in _told(side, action, together, case.org):
+                for who, because in _told(asking, standings, action, case, together):
                     found.setdefault((who, because), []).append(place)
     named = [place for place in places if place is not None]
     return tuple(
@@ -73,24 +77,26 @@ def _places(who: str, where: list[str | None], named: list[str]) -> list[str | N
     return [EVERY_ORG if org == ANY_OTHER_ORG else org for org in where]
 
 
-def _told(side: Side, action: str, together: tuple[Fact, ...], org: str | None) -> Iterator[tuple[str, str]]:
+def _told(
+    asking: Asking, standings: Standings, action: str, case: Case, together: tuple[Fact, ...]
+) -> Iterator[tuple[str, str]]:
     if not together:
         yield SIGNED_IN, "anyone who is signed in may"
         return
-    names = [fact.names[0].replace(f"permission:{THIS}", f"permission:{action}") for fact in together]
+    names = [case.names(fact)[0].replace(f"permission:{THIS}", f"permission:{action}") for fact in together]
     if len(together) > 1:
         yield " and ".join(names), "these together"
         return
     fact = together[0]
-    if not fact.keys:
+    if fact.alike is None:
         for name in fact.names:
             kind, _, rest = name.partition(":")
             shown = action if rest == THIS else rest
             yield f"{kind}:{shown}", f"whoever the identity provider gives {kind} {quote(shown)}"
         return
-    effects = dict(side.questions.about(action).effects)
-    for key in fact.keys:
-        given = [each for each in side.to(key, org) if effects[each.role] != NO_EFFECT]
+    effects = dict(asking.asked[0].effects)
+    for key in case.keys(fact):
+        given = [each for each in standings.to(0, key, case.org) if each.role in effects]
         because = (
             f"assignment {quote(given[0].id)} gives role {quote(given[0].role)}" if given else "the rule names them"
         )

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from stguard.analysis.diagram import ALWAYS, NEVER, Diagrams, Function
 from stguard.analysis.question import rules_in
 from stguard.claims import ISSUER_FORM
-from stguard.model import ClaimIs, DomainIs, EmailIs, GroupIs, Who, WhoKind
-from stguard.naming import email_domain
+from stguard.model import ClaimIs, DomainIs, EmailIs, GroupIs, Rule, Who, WhoKind
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from stguard.analysis.question import Effect
-    from stguard.model import Rule
 
 UNKNOWN_EMAIL: Final = "e-mail unknown"
 UNKNOWN_GROUPS: Final = "groups unknown"
@@ -31,8 +29,64 @@ UNKNOWN_SUB: Final = "sub unknown"
 MEMBER: Final = "member"
 
 
-Marks = frozenset[object]
-"""What policies do with a who-key; equal marks, treated alike."""
+
+class Given(NamedTuple):
+    """Say that one of the policies that are compared gives somebody a role that counts here now, and what it changes."""
+
+    number: int
+    effect: Effect
+
+
+class Denied(NamedTuple):
+    """Say that a forbid of one of the policies names somebody: by which kind of who-key, what it closes and where.
+
+    Attributes:
+        number: which policy.
+        org: only there; None everywhere.
+        name: the permission that it closes; None for the page itself.
+        kind: the kind of who-key.
+        claim: the claim, of a who-key of that kind.
+    """
+
+    number: int
+    org: str | None
+    name: str | None
+    kind: WhoKind
+    claim: str | None
+
+
+Mark = Given | Denied | Rule
+"""One thing that policies do with a who-key; a rule stands for a condition that names it."""
+
+Marks = frozenset[Mark]
+"""All that they do with it; equal marks, treated alike."""
+
+
+class Alike(NamedTuple):
+    """Stand for all who-keys with which policies do the same in one question, in one org, at one moment.
+
+    Attributes:
+        kind: their kind.
+        claim: the claim that they ask for, if they do.
+        marks: what is done with them; empty for a `sub`.
+        domain: of an e-mail, what is done with its domain; empty where nothing is.
+        prefixes: of a `sub`, what is done with it by the issuer or provider that it stands with.
+    """
+
+    kind: WhoKind
+    claim: str | None = None
+    marks: Marks = frozenset()
+    domain: Marks = frozenset()
+    prefixes: frozenset[tuple[str, Marks]] = frozenset()
+
+    def order(self) -> tuple[str, ...]:
+        """Return what sorts them in the same way in every process."""
+        prefixes = sorted((prefix, _ordered(marks)) for prefix, marks in self.prefixes)
+        return self.kind.value, self.claim or "", _ordered(self.domain), _ordered(self.marks), repr(prefixes)
+
+
+def _ordered(marks: Marks) -> str:
+    return repr(sorted(map(repr, marks)))
 
 
 class Truth(NamedTuple):
@@ -46,11 +100,12 @@ class Fact(NamedTuple):
     """Name one thing that can be so about somebody, as the policy would name it.
 
     Attributes:
-        names: the who-keys of all that are treated alike: `email:ann@acme.com`.
+        names: as what an identity source sends it: `role:editor`; empty where it is about who-keys.
         holds: when it is so.
         values: the variables' values, by rank, when it is so and nothing else is.
         weaker: the same with less of it; None: nothing.
-        keys: the who-keys behind the names.
+        alike: the who-keys that it is about; None for none.
+        prefix: of a `sub`, the issuer or provider that it stands with.
         unknown: what isn't known, when the fact is that; None otherwise.
     """
 
@@ -58,7 +113,8 @@ class Fact(NamedTuple):
     holds: Function
     values: Mapping[int, bool]
     weaker: Mapping[int, bool] | None = None
-    keys: tuple[Who, ...] = ()
+    alike: Alike | None = None
+    prefix: str | None = None
     unknown: str | None = None
 
 
@@ -98,28 +154,15 @@ class Choice:
         )
 
 
-class Row(NamedTuple):
-    """Give somebody a role that counts here now, as one policy does: whom, and what that changes."""
-
-    who: Who
-    effect: Effect
-
-
-class Said(NamedTuple):
-    """Hold what one policy names in one question, in one org, at one moment.
+class Sent(NamedTuple):
+    """Hold how one policy reads what an identity source sends, in one question.
 
     Attributes:
-        rows: assignments in force.
-        denied: who-keys of the forbids, with what they close and where.
-        rule: the rule.
-        roles: by role name as the identity provider sends it, what holding it changes.
+        roles: by role name as it is sent, what holding it changes.
         everywhere: the names in `roles` that count without an org.
-        permissions: by name as the identity provider sends it, the permission of the question.
+        permissions: by name as it is sent, the permission of the question.
     """
 
-    rows: Sequence[Row]
-    denied: Sequence[tuple[Who, Hashable]]
-    rule: Rule | None
     roles: Mapping[str, Effect]
     everywhere: frozenset[str]
     permissions: Mapping[str, str]
@@ -128,40 +171,38 @@ class Said(NamedTuple):
 class People:
     """Hold the variables that tell apart whoever several policies treat differently."""
 
-    def __init__(self, diagrams: Diagrams, said: Sequence[Said], *, org: str | None) -> None:
-        """Find out who is treated alike, and make a variable for each kind.
+    def __init__(self, diagrams: Diagrams, named: Iterable[Alike], sent: Sequence[Sent], *, org: bool) -> None:
+        """Make a variable for each kind of people.
 
         Args:
             diagrams: where the variables are made.
-            said: what each policy names.
-            org: the org that is asked for; None for none.
+            named: the who-keys that one of the policies names.
+            sent: how each policy reads what is sent.
+            org: whether an org is asked for.
         """
         self.diagrams: Final = diagrams
         self.facts: Final[list[Fact]] = []
         self.possible: Function = ALWAYS
-        self._marks: Final[dict[Who, set[Hashable]]] = {}
-        self._true: Final[dict[Who, Function]] = {}
+        self._true: Final[dict[Mark, list[Function]]] = {}
+        self._doubt: Final[dict[Mark, list[Function]]] = {}
         self._unknown: Final[dict[str, Function]] = {}
-        for number, each in enumerate(said):
-            self._mark(number, each)
-        self._make_email()
-        self._make_sub()
-        self._make_groups()
-        self._make_claims()
-        self._make_roles(said)
-        self.member = self._flag(MEMBER, shown=False) if org is not None else NEVER
-        self._make_membership(said, org=org)
+        by_kind: dict[WhoKind, list[Alike]] = {}
+        for alike in sorted(named, key=Alike.order):
+            by_kind.setdefault(alike.kind, []).append(alike)
+        for alike in by_kind.get(WhoKind.EVERYONE, ()):
+            self._mark(alike.marks, ALWAYS, NEVER)
+        self._make_email(by_kind.get(WhoKind.DOMAIN, []), by_kind.get(WhoKind.EMAIL, []))
+        self._make_sub(by_kind.get(WhoKind.SUB, []))
+        self._make_groups(by_kind.get(WhoKind.GROUP, []))
+        self._make_claims(by_kind.get(WhoKind.CLAIM, []))
+        self._make_roles(sent)
+        self.member = self._flag(MEMBER, shown=False) if org else NEVER
+        self._make_membership(sent, org=org)
 
-    def truth(self, who: Who) -> Truth:
-        """Return when a who-key names somebody; for every kind but `role`."""
-        if who.kind is WhoKind.EVERYONE:
-            return Truth(ALWAYS, ALWAYS)
-        true = self._true.get(who, NEVER)
-        return Truth(true, self.diagrams.any((true, self.unknown(who))))
-
-    def unknown(self, who: Who) -> Function:
-        """Return when the fact that a who-key needs is unknown."""
-        return self._unknown.get(unknown_fact(who), NEVER)
+    def truth(self, mark: Mark) -> Truth:
+        """Return when somebody is treated so."""
+        true = self.diagrams.any(self._true.get(mark, ()))
+        return Truth(true, self.diagrams.any((true, *self._doubt.get(mark, ()))))
 
     def flag(self, name: str) -> Function:
         """Return when something isn't known: one of the constants above."""
@@ -179,60 +220,29 @@ class People:
         """Return when it sends this permission for the org that is asked for."""
         return self._org_permissions.get(name, NEVER)
 
-    # --- who is treated alike
-
-    def _mark(self, number: int, said: Said) -> None:
-        for row in said.rows:
-            self._note(row.who, ("given", number, row.effect))
-        for who, what in said.denied:
-            self._note(who, ("denied", number, what))
-        for who in rule_keys(said.rule):
-            self._note(who, ("ruled", who))
-
-    def _note(self, who: Who, mark: Hashable) -> None:
-        if who.kind not in {WhoKind.EVERYONE, WhoKind.ROLE}:
-            self._marks.setdefault(who, set()).add(mark)
-
-    def _kind(self, kind: WhoKind) -> list[Who]:
-        return sorted((who for who in self._marks if who.kind is kind), key=str)
-
-    def _alike(self, keys: Iterable[Who]) -> dict[Hashable, list[Who]]:
-        found: dict[Hashable, list[Who]] = {}
-        for who in keys:
-            found.setdefault(frozenset(self._marks[who]), []).append(who)
-        return found
-
     # --- the variables
 
-    def _make_email(self) -> None:
-        emails, domains = self._kind(WhoKind.EMAIL), self._kind(WhoKind.DOMAIN)
-        if not emails and not domains:
+    def _mark(self, marks: Marks, true: Function, unknown: Function) -> None:
+        for mark in marks:
+            self._true.setdefault(mark, []).append(true)
+            self._doubt.setdefault(mark, []).append(unknown)
+
+    def _make_email(self, domains: list[Alike], emails: list[Alike]) -> None:
+        alike = [*domains, *emails]
+        if not alike:
             return
-        of_domain = {who.value: frozenset(self._marks[who]) for who in domains}
-        kind: dict[Who, tuple[Marks | None, Marks | None]] = {who: (None, of_domain[who.value]) for who in domains}
-        kind |= {who: (frozenset(self._marks[who]), of_domain.get(email_domain(who.value))) for who in emails}
-        options: dict[tuple[Marks | None, Marks | None], list[Who]] = {}
-        for who in (*domains, *emails):
-            options.setdefault(kind[who], []).append(who)
-        choice = Choice(self.diagrams, len(options) + 1)
-        codes = {option: number for number, option in enumerate(options, 1)}
-        for who in emails:
-            self._true[who] = choice.one_of([codes[kind[who]]])
-        for who in domains:
+        choice = Choice(self.diagrams, len(alike) + 1)
+        codes = {each: number for number, each in enumerate(alike, 1)}
+        unknown = choice.one_of([len(alike) + 1])
+        for each, code in codes.items():
+            domain = each.kind is WhoKind.DOMAIN
             # By the domain's kind: an e-mail of another domain of the same kind is treated as one of this.
-            self._true[who] = choice.one_of(codes[each] for each in options if each[1] == of_domain[who.value])
-        for (mark, domain), alike in options.items():
-            weaker = choice.values(codes[None, domain]) if mark is not None and domain is not None else None
-            self.facts.append(
-                Fact(
-                    names=tuple(str(who) for who in alike),
-                    holds=self._true[alike[0]],
-                    values=choice.values(codes[mark, domain]),
-                    weaker=weaker,
-                    keys=tuple(alike),
-                )
-            )
-        self._choose_unknown(UNKNOWN_EMAIL, choice, len(options) + 1)
+            among = [code, *(codes[email] for email in emails if domain and email.domain == each.marks)]
+            true = choice.one_of(among)
+            self._mark(each.marks, true, unknown)
+            weaker = choice.values(codes[Alike(WhoKind.DOMAIN, marks=each.domain)]) if each.domain else None
+            self.facts.append(Fact((), true, choice.values(code), weaker=weaker, alike=each))
+        self._choose_unknown(UNKNOWN_EMAIL, choice, len(alike) + 1)
 
     def _choose_unknown(self, name: str, choice: Choice, number: int) -> None:
         """Let the last thing of a choice be that it isn't known."""
@@ -240,83 +250,69 @@ class People:
         self.facts.append(Fact((name,), self._unknown[name], choice.values(number), unknown=name))
         self.possible = self.diagrams.both(self.possible, choice.fits())
 
-    def _make_sub(self) -> None:
-        keys = self._kind(WhoKind.SUB)
-        if not keys:
+    def _make_sub(self, subs: list[Alike]) -> None:
+        if not subs:
             return
-        by_sub: dict[str, list[Who]] = {}
-        for who in keys:
-            by_sub.setdefault(who.value.partition("|")[2], []).append(who)
-        options: dict[Hashable, list[str]] = {}
-        for sub, whos in by_sub.items():
-            options.setdefault(frozenset((_prefix(who), frozenset(self._marks[who])) for who in whos), []).append(sub)
-        subs = Choice(self.diagrams, len(options))
+        which = Choice(self.diagrams, len(subs))
+        self.possible = self.diagrams.both(self.possible, which.fits())
+        names = sorted({prefix for each in subs for prefix, _ in each.prefixes})
         prefixes: dict[str, Function] = {}
         values: dict[str, dict[int, bool]] = {}
-        for issuer in (True, False):
-            form = [name for name in dict.fromkeys(map(_prefix, keys)) if (_form(name) == _form("https://")) is issuer]
-            if form:
-                choice = Choice(self.diagrams, len(form) + 1)
-                prefixes |= {name: choice.one_of([number]) for number, name in enumerate(form, 1)}
-                values |= {name: choice.values(number) for number, name in enumerate(form, 1)}
-                self._choose_unknown(f"{UNKNOWN_SUB}{_form(form[0])}", choice, len(form) + 1)
-        self.possible = self.diagrams.both(self.possible, subs.fits())
-        for number, alike in enumerate(options.values(), 1):
-            here = subs.one_of([number])
-            for who in by_sub[alike[0]]:
-                true = self.diagrams.both(here, prefixes[_prefix(who)])
-                same = [Who(WhoKind.SUB, f"{_prefix(who)}|{sub}") for sub in alike]
-                self._true.update(dict.fromkeys(same, true))
-                self.facts.append(
-                    Fact(
-                        names=tuple(str(each) for each in same),
-                        holds=true,
-                        values={**subs.values(number), **values[_prefix(who)]},
-                        keys=tuple(same),
-                    )
-                )
+        for word in sorted({unknown_sub(name) for name in names}):
+            form = [name for name in names if unknown_sub(name) == word]
+            choice = Choice(self.diagrams, len(form) + 1)
+            prefixes |= {name: choice.one_of([number]) for number, name in enumerate(form, 1)}
+            values |= {name: choice.values(number) for number, name in enumerate(form, 1)}
+            self._choose_unknown(word, choice, len(form) + 1)
+        for number, each in enumerate(subs, 1):
+            here = which.one_of([number])
+            for prefix, marks in sorted(each.prefixes, key=lambda part: part[0]):
+                true = self.diagrams.both(here, prefixes[prefix])
+                self._mark(marks, true, self._unknown[unknown_sub(prefix)])
+                both = {**which.values(number), **values[prefix]}
+                self.facts.append(Fact((), true, both, alike=each, prefix=prefix))
 
-    def _make_groups(self) -> None:
-        alike = self._alike(self._kind(WhoKind.GROUP))
-        for keys in alike.values():
-            variable = self._variable([str(who) for who in keys], keys=keys)
-            self._true.update(dict.fromkeys(keys, variable))
-        if alike:
-            self._flag(UNKNOWN_GROUPS)
+    def _make_groups(self, groups: list[Alike]) -> None:
+        if groups:
+            self._make_each(groups, self._flag(UNKNOWN_GROUPS))
 
-    def _make_claims(self) -> None:
-        by_claim: dict[str, list[Who]] = {}
-        for who in self._kind(WhoKind.CLAIM):
-            by_claim.setdefault(who.claim or "", []).append(who)
-        for keys in by_claim.values():
-            unknown = self._flag(unknown_fact(keys[0]))
-            for same in self._alike(keys).values():
-                variable = self._variable([str(who) for who in same], keys=same)
-                self._true.update(dict.fromkeys(same, variable))
+    def _make_claims(self, claims: list[Alike]) -> None:
+        for claim in sorted({each.claim or "" for each in claims}):
+            unknown = self._flag(unknown_claim(claim))
+            for variable in self._make_each([each for each in claims if each.claim == claim], unknown):
                 # A claim that can't be read says nothing at all.
                 self.possible = self.diagrams.without(self.possible, self.diagrams.both(unknown, variable))
 
-    def _make_roles(self, said: Sequence[Said]) -> None:
-        names = sorted({name for each in said for name in each.roles})
+    def _make_each(self, alike: list[Alike], unknown: Function) -> list[Function]:
+        found = []
+        for each in alike:
+            variable = self.diagrams.variable()
+            self.facts.append(Fact((), variable, {self.diagrams.rank(variable): True}, alike=each))
+            self._mark(each.marks, variable, unknown)
+            found.append(variable)
+        return found
+
+    def _make_roles(self, sent: Sequence[Sent]) -> None:
+        names = sorted({name for each in sent for name in each.roles})
         marks = {
-            name: tuple(each.roles.get(name) if name in each.everywhere else None for each in said) for name in names
+            name: tuple(each.roles.get(name) if name in each.everywhere else None for each in sent) for name in names
         }
         self._roles = self._named(marks, "role")
         if self._roles:
             self._flag(UNKNOWN_ROLES)
 
-    def _make_membership(self, said: Sequence[Said], *, org: str | None) -> None:
+    def _make_membership(self, sent: Sequence[Sent], *, org: bool) -> None:
         self._org_roles: dict[str, Function] = {}
         self._org_permissions: dict[str, Function] = {}
-        if org is None:
+        if not org:
             return
         needs = {self.diagrams.rank(self.member): True}
-        names = sorted({name for each in said for name in each.roles})
+        names = sorted({name for each in sent for name in each.roles})
         self._org_roles |= self._named(
-            {name: tuple(each.roles.get(name) for each in said) for name in names}, "role", needs
+            {name: tuple(each.roles.get(name) for each in sent) for name in names}, "role", needs
         )
-        names = sorted({name for each in said for name in each.permissions})
-        marks = {name: tuple(each.permissions.get(name) for each in said) for name in names}
+        names = sorted({name for each in sent for name in each.permissions})
+        marks = {name: tuple(each.permissions.get(name) for each in sent) for name in names}
         self._org_permissions |= self._named(marks, "permission", needs)
         self._flag(UNKNOWN_ORGS)
         unknown = [self._flag(name, needs=needs) for name in (UNKNOWN_ORG_ROLES, UNKNOWN_ORG_PERMISSIONS)]
@@ -336,12 +332,10 @@ class People:
             found |= dict.fromkeys(names, self._variable([f"{kind}:{name}" for name in names], needs=needs))
         return found
 
-    def _variable(
-        self, names: Sequence[str], *, keys: Sequence[Who] = (), needs: Mapping[int, bool] | None = None
-    ) -> Function:
+    def _variable(self, names: Sequence[str], *, needs: Mapping[int, bool] | None = None) -> Function:
         variable = self.diagrams.variable()
         values = {**(needs or {}), self.diagrams.rank(variable): True}
-        self.facts.append(Fact(tuple(names), variable, values, keys=tuple(keys)))
+        self.facts.append(Fact(tuple(names), variable, values))
         return variable
 
     def _flag(self, name: str, *, shown: bool = True, needs: Mapping[int, bool] | None = None) -> Function:
@@ -352,18 +346,25 @@ class People:
         return variable
 
 
+def keys_of(rule: Rule) -> tuple[Who, ...]:
+    """Return the facts that a condition asks for, as who-keys; roles, permissions and orgs are none of them."""
+    match rule:
+        case EmailIs(names):
+            return tuple(Who(WhoKind.EMAIL, name) for name in names)
+        case DomainIs(names):
+            return tuple(Who(WhoKind.DOMAIN, name) for name in names)
+        case GroupIs(names):
+            return tuple(Who(WhoKind.GROUP, name) for name in names)
+        case ClaimIs(claim, values):
+            return tuple(Who(WhoKind.CLAIM, value, claim) for value in values)
+        case _:
+            return ()
+
+
 def rule_keys(rule: Rule | None) -> Iterator[Who]:
-    """Yield the facts that a rule asks for, as who-keys; roles, permissions and orgs are none of them."""
+    """Yield the facts that a rule and all inside it ask for."""
     for each in rules_in(rule):
-        match each:
-            case EmailIs(names):
-                yield from (Who(WhoKind.EMAIL, name) for name in names)
-            case DomainIs(names):
-                yield from (Who(WhoKind.DOMAIN, name) for name in names)
-            case GroupIs(names):
-                yield from (Who(WhoKind.GROUP, name) for name in names)
-            case ClaimIs(claim, values):
-                yield from (Who(WhoKind.CLAIM, value, claim) for value in values)
+        yield from keys_of(each)
 
 
 def unknown_fact(who: Who) -> str:
@@ -374,16 +375,18 @@ def unknown_fact(who: Who) -> str:
         case WhoKind.GROUP:
             return UNKNOWN_GROUPS
         case WhoKind.CLAIM:
-            return f"claim {who.claim} unknown"
+            return unknown_claim(who.claim or "")
         case WhoKind.SUB:
-            return f"{UNKNOWN_SUB}{_form(_prefix(who))}"
+            return unknown_sub(who.value.partition("|")[0])
         case _:
             return ""
 
 
-def _prefix(who: Who) -> str:
-    return who.value.partition("|")[0]
+def unknown_claim(claim: str) -> str:
+    """Return the words for not knowing a claim."""
+    return f"claim {claim} unknown"
 
 
-def _form(prefix: str) -> str:
-    return " by issuer" if ISSUER_FORM.search(prefix) else " by provider"
+def unknown_sub(prefix: str) -> str:
+    """Return the words for not knowing who somebody is by issuer, or by provider, as a prefix of a `sub` names them."""
+    return f"{UNKNOWN_SUB} by {'issuer' if ISSUER_FORM.search(prefix) else 'provider'}"

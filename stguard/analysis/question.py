@@ -43,15 +43,16 @@ class Effect(NamedTuple):
     """Say what holding one role changes for one question.
 
     Attributes:
-        held: roles that then are held and that the question names.
-        grants: permissions that it grants and that the question names.
+        held: of the roles that the question names in one breath, as a rule's `role: [a, b]` does, those lists of which
+            one then is held; sorted.
+        grants: permissions that it grants and that the question names; sorted.
     """
 
-    held: frozenset[str]
-    grants: frozenset[str]
+    held: tuple[tuple[str, ...], ...]
+    grants: tuple[str, ...]
 
 
-NO_EFFECT: Final = Effect(frozenset(), frozenset())
+NO_EFFECT: Final = Effect((), ())
 
 Denial = tuple[Who, str | None]
 """A forbid: whom, and in which org only; None everywhere."""
@@ -64,7 +65,7 @@ class Question(NamedTuple):
         rule: what must hold; None: nothing can, there is no such page.
         denials: the forbids that name the page.
         permission_denials: by permission that the rule names, the forbids that name it.
-        effects: by role, what holding it changes.
+        effects: by role, what holding it changes; roles that change nothing are left out.
         separations: roles that nobody may hold together, where that can matter.
         multi_tenant: whether there are orgs.
         cross_org: the roles that may hold in every org.
@@ -102,7 +103,9 @@ class Questions:
         """Look the policy's names up once."""
         self.policy: Final = policy
         parts, tables = policy.parts, policy.tables
-        self._separations: Final = frozenset(frozenset(each.roles) for each in parts.separations)
+        self._separations: Final = {
+            frozenset(each.roles): _mask(tables.role_index[name] for name in each.roles) for each in parts.separations
+        }
         self._cross_org: Final = frozenset(role.name for role in parts.roles.values() if role.cross_org)
         self._grantable: Final = {*parts.permissions} - {*BUILT_IN_PERMISSIONS} | {
             *parts.identity.permission_names.values()
@@ -161,38 +164,41 @@ class Questions:
         tables = self.policy.tables
         by_permission = {name: frozenset(self._denials.get(name, ())) for name in names}
         inside = list(rules_in(rule))
-        roles = {name for each in inside if isinstance(each, RoleIs) for name in each.names}
-        everyone_denied = [*denials, *(denial for each in by_permission.values() for denial in each)]
-        roles |= {who.value for who, _ in everyone_denied if who.kind is WhoKind.ROLE}
-        needs_membership = any(isinstance(each, Not | OrgIs) for each in inside) or any(
-            org is not None or who.kind is WhoKind.ROLE for who, org in everyone_denied
+        denials_inside = [*denials, *(denial for each in by_permission.values() for denial in each)]
+        # Without orgs there is nothing to be a member of.
+        needs_membership = self.policy.multi_tenant and (
+            any(isinstance(each, Not | OrgIs) for each in inside)
+            or any(org is not None or who.kind is WhoKind.ROLE for who, org in denials_inside)
         )
+        lists = {each.names for each in inside if isinstance(each, RoleIs)}
+        lists |= {(who.value,) for who, _ in denials_inside if who.kind is WhoKind.ROLE}
         # What grants or is named, and what holds that.
-        matters = _mask(tables.role_index[name] for name in roles)
+        matters = _mask(tables.role_index[name] for names_ in lists for name in names_)
         relevant = {number for number, held in enumerate(tables.holds) if held & matters}
         relevant |= {number for name in names for number in engine.bits(self._granting[name])}
         separations = frozenset(
             together
-            for together in self._separations
-            if needs_membership
-            or any(tables.holds[number] & _mask(tables.role_index[name] for name in together) for number in relevant)
+            for together, mask in self._separations.items()
+            if needs_membership or any(tables.holds[number] & mask for number in relevant)
         )
-        roles |= {name for separation in separations for name in separation}
-        named = {tables.role_index[name]: name for name in roles}
+        lists |= {(name,) for separation in separations for name in separation}
+        masks = {each: _mask(tables.role_index[name] for name in each) for each in sorted(lists)}
+        granting = {shown: self._granting[name] for name, shown in sorted(names.items(), key=lambda each: each[1])}
+        effects = (
+            (
+                role,
+                Effect(
+                    tuple(each for each, mask in masks.items() if held & mask),
+                    tuple(shown for shown, mask in granting.items() if mask >> number & 1),
+                ),
+            )
+            for number, (role, held) in enumerate(zip(tables.role_names, tables.holds, strict=True))
+        )
         return Question(
             rule=rule,
             denials=denials,
             permission_denials=frozenset((names[name], found) for name, found in by_permission.items()),
-            effects=frozenset(
-                (
-                    role,
-                    Effect(
-                        frozenset(name for other, name in named.items() if tables.holds[number] >> other & 1),
-                        frozenset(shown for name, shown in names.items() if self._granting[name] >> number & 1),
-                    ),
-                )
-                for role, number in tables.role_index.items()
-            ),
+            effects=frozenset(each for each in effects if each[1] != NO_EFFECT),
             separations=separations,
             multi_tenant=self.policy.multi_tenant,
             cross_org=self._cross_org,

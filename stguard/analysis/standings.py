@@ -1,0 +1,200 @@
+"""Who-keys by what they are given: those that no question can tell apart are looked at once, in whichever org."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from stguard.analysis.people import keys_of
+from stguard.analysis.question import rules_in
+from stguard.model import EVERY_ORG, Who, WhoKind
+from stguard.naming import email_domain
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+
+    from stguard.model import Assignment, PolicyParts, Rule
+    from stguard.policy import Policy
+
+
+class Term(NamedTuple):
+    """Say which role is given and when: from Unix seconds until Unix seconds, infinite where open."""
+
+    role: str
+    since: float
+    until: float
+
+
+Terms = tuple[frozenset[Term], ...]
+"""What each policy gives, in their order."""
+
+
+class Sort(NamedTuple):
+    """Hold what policies say of a who-key in an org, but for its name.
+
+    Attributes:
+        kind: its kind.
+        claim: the claim that it asks for, if it does; of a form of a `sub`, the issuer or provider.
+        terms: the roles it is given.
+        named: of the who-keys that rules and forbids name just as they do this, one; None: they don't name it.
+        domain: of an e-mail, the number of its domain's sort; None where policies don't know that either.
+        forms: of a `sub`, one for each issuer or provider that it stands with; empty for all other kinds.
+    """
+
+    kind: WhoKind
+    claim: str | None
+    terms: Terms
+    named: Who | None = None
+    domain: int | None = None
+    forms: frozenset[Sort] = frozenset()
+
+
+Place = dict[int, list[Who]]
+"""Who-keys of one org by the number of their sort; of those of a `sub`, one for all its issuers and providers."""
+
+
+class Standings:
+    """Sort what several policies say of who-keys, org by org."""
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        """Take the policies."""
+        self._policies: Final = tuple(policies)
+        self._by_org: Final = [_by_org(policy) for policy in policies]
+        self._named: Final = _named([policy.parts for policy in policies])
+        self._subs: Final[dict[str, list[Who]]] = {}
+        for who in self._named:
+            if who.kind is WhoKind.SUB:
+                self._subs.setdefault(sub_of(who), []).append(who)
+        self._by_who: Final[dict[int, dict[Who, list[Assignment]]]] = {}
+        self._numbers: Final[dict[Sort, int]] = {}
+        self._places: Final[dict[str | None, Place]] = {}
+        self._given: Final[dict[str | None, dict[Who, Terms]]] = {}
+        self._nothing: Final[Terms] = (frozenset(),) * len(self._policies)
+        self.sorts: Final[list[Sort]] = []
+
+    def assignments(self, number: int, org: str | None) -> list[Assignment]:
+        """Return the assignments of one of the policies that count in an org."""
+        by_org = self._by_org[number]
+        if not self._policies[number].multi_tenant:
+            return by_org.get(None, [])
+        everywhere = by_org.get(EVERY_ORG, [])
+        return everywhere if org is None else [*by_org.get(org, ()), *everywhere]
+
+    def to(self, number: int, who: Who, org: str | None) -> list[Assignment]:
+        """Return the assignments of one of the policies to a who-key that count in an org."""
+        by_who = self._by_who.get(number)
+        if by_who is None:
+            by_who = self._by_who[number] = {}
+            for each in self._policies[number].parts.assignments:
+                by_who.setdefault(each.who, []).append(each)
+        places = (org, EVERY_ORG) if self._policies[number].multi_tenant else (None,)
+        return [each for each in by_who.get(who, ()) if each.org in places]
+
+    def place(self, org: str | None) -> Place:
+        """Return the who-keys that are given a role in an org, by sort."""
+        found = self._places.get(org)
+        if found is None:
+            given: dict[Who, list[set[Term]]] = {}
+            for number in range(len(self._policies)):
+                for each in self.assignments(number, org):
+                    terms = given.get(each.who)
+                    if terms is None:
+                        terms = given[each.who] = [set() for _ in self._policies]
+                    terms[number].add(term_of(each))
+            self._given[org] = {who: tuple(map(frozenset, terms)) for who, terms in given.items()}
+            found = self._places[org] = self.sorted(self._given[org], org)
+        return found
+
+    def unassigned(self, named: Iterable[Who], org: str | None) -> Place:
+        """Return those of some who-keys that are given nothing in an org, by sort."""
+        self.place(org)
+        given = self._given[org]
+        missing = [who for who in named if who not in given]
+        if any(who.kind is WhoKind.SUB for who in missing):
+            present = {sub_of(who) for who in given if who.kind is WhoKind.SUB}
+            missing = [who for who in missing if who.kind is not WhoKind.SUB or sub_of(who) not in present]
+        return self.sorted(missing, org) if missing else {}
+
+    def sorted(self, keys: Iterable[Who], org: str | None, changed: Mapping[Who, Terms] | None = None) -> Place:
+        """Return who-keys by sort.
+
+        Args:
+            keys: the who-keys.
+            org: in which org.
+            changed: who-keys that are given something else than there; None for none.
+        """
+        given = {**self._given[org], **changed} if changed else self._given[org]
+        found: Place = {}
+        subs: set[str] = set()
+        for who in keys:
+            if who.kind is not WhoKind.SUB:
+                found.setdefault(self._sort(who, given), []).append(who)
+            elif sub_of(who) not in subs:
+                subs.add(sub_of(who))
+        if subs:
+            by_sub: dict[str, dict[Who, None]] = {sub: dict.fromkeys(self._subs.get(sub, ())) for sub in sorted(subs)}
+            for who in given:
+                if who.kind is WhoKind.SUB and sub_of(who) in by_sub:
+                    by_sub[sub_of(who)][who] = None
+            for forms in by_sub.values():
+                made = frozenset(self._form(who, given) for who in forms)
+                number = self._number(Sort(WhoKind.SUB, None, self._nothing, forms=made))
+                found.setdefault(number, []).append(next(iter(forms)))
+        return found
+
+    def _sort(self, who: Who, given: Mapping[Who, Terms]) -> int:
+        domain = None
+        if who.kind is WhoKind.EMAIL:
+            its = Who(WhoKind.DOMAIN, email_domain(who.value))
+            if its in given or its in self._named:
+                domain = self._sort(its, given)
+        terms = given.get(who, self._nothing)
+        return self._number(Sort(who.kind, who.claim, terms, self._named.get(who), domain))
+
+    def _form(self, who: Who, given: Mapping[Who, Terms]) -> Sort:
+        terms = given.get(who, self._nothing)
+        return Sort(WhoKind.SUB, who.value.partition("|")[0], terms, self._named.get(who))
+
+    def _number(self, sort: Sort) -> int:
+        number = self._numbers.get(sort)
+        if number is None:
+            number = self._numbers[sort] = len(self.sorts)
+            self.sorts.append(sort)
+        return number
+
+
+def term_of(assignment: Assignment) -> Term:
+    """Return which role an assignment gives, and when."""
+    since = -inf if assignment.since is None else assignment.since
+    return Term(assignment.role, since, inf if assignment.until is None else assignment.until)
+
+
+def sub_of(who: Who) -> str:
+    """Return a `sub` without its issuer or provider."""
+    return who.value.partition("|")[2]
+
+
+def _by_org(policy: Policy) -> dict[str | None, list[Assignment]]:
+    found: dict[str | None, list[Assignment]] = {}
+    for assignment in policy.parts.assignments:
+        found.setdefault(assignment.org, []).append(assignment)
+    return found
+
+
+def _named(policies: Iterable[PolicyParts]) -> dict[Who, Who]:
+    """Return the who-keys that rules and forbids name, with the first that all of them name in the same places."""
+    naming: dict[Who, dict[Hashable, None]] = {}
+    for number, parts in enumerate(policies):
+        for forbid in parts.forbids:
+            if forbid.who.kind not in {WhoKind.EVERYONE, WhoKind.ROLE}:
+                naming.setdefault(forbid.who, {})[number, forbid.org, forbid.permissions, forbid.pages] = None
+        for rule in {each: None for rule in _rules(parts) for each in rules_in(rule)}:
+            for who in keys_of(rule):
+                naming.setdefault(who, {})[rule] = None
+    first: dict[Hashable, Who] = {}
+    return {who: first.setdefault((who.kind, who.claim, frozenset(where)), who) for who, where in naming.items()}
+
+
+def _rules(parts: PolicyParts) -> Iterator[Rule]:
+    yield from (page.rule for page in parts.pages.values())
+    yield from parts.sections.values()
