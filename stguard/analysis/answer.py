@@ -17,10 +17,9 @@ from stguard.analysis.people import (
     Denied,
     Given,
     People,
-    Sent,
     Truth,
 )
-from stguard.analysis.question import NO_EFFECT
+from stguard.analysis.question import NO_EFFECT, Effect
 from stguard.model import (
     AllOf,
     AnyOf,
@@ -40,30 +39,28 @@ from stguard.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stguard.analysis.question import Denial, Effect, Question
+    from stguard.analysis.question import Denial, Form
     from stguard.model import Rule
 
 
 class Answer:
     """Work out when one policy allows what a question asks, among some people in one org."""
 
-    def __init__(self, people: People, question: Question, sent: Sent, number: int, *, org: str | None) -> None:
-        """Take the people, the question and which policy's it is.
+    def __init__(self, people: People, form: Form, number: int, *, org: str | None) -> None:
+        """Take the people, what is asked and which policy's it is.
 
         Args:
             people: everybody.
-            question: what the policy has to say.
-            sent: how it reads what an identity source sends.
+            form: what the policy has to say.
             number: which of the policies that are compared it is.
             org: the org that is asked for; None for none.
         """
         self._people: Final = people
         self._diagrams: Final[Diagrams] = people.diagrams
-        self._question: Final = question
-        self._sent: Final = sent
+        self._form: Final = form
         self._number: Final = number
         self._org: Final = org
-        self._denials: Final = dict(question.permission_denials)
+        self._denials: Final = dict(form.permission_denials)
         self._held: dict[Effect, Function] = {}
         self._sure: Final[dict[Effect, Function]] = {}
         self._maybe: Final[dict[Effect, Function]] = {}
@@ -74,9 +71,9 @@ class Answer:
 
     def allowed(self) -> Function:
         """Return when it is allowed, for whoever is signed in."""
-        if self._question.rule is None:
+        if self._form.rule is None:
             return NEVER
-        return self._diagrams.without(self._rule(self._question.rule).true, self._denied(self._question.denials).maybe)
+        return self._diagrams.without(self._rule(self._form.rule).true, self._denied(self._form.denials).maybe)
 
     def meet(self, roles: frozenset[str]) -> Function:
         """Return when all of these roles are held, whether or not they count together."""
@@ -86,20 +83,19 @@ class Answer:
     # --- roles
 
     def _settle_roles(self) -> None:
-        people, diagrams, question = self._people, self._diagrams, self._question
+        people, diagrams, form = self._people, self._diagrams, self._form
         direct: dict[Effect, list[Function]] = {}
         maybe: dict[Effect, list[Function]] = {}
-        for effect in {NO_EFFECT, *(effect for _, effect in question.effects)}:
+        for effect in {NO_EFFECT, *(effect for effect, _ in form.effects)}:
             given = people.truth(Given(self._number, effect))
             if given.maybe != NEVER:
                 direct[effect], maybe[effect] = [given.true], [given.maybe]
-        for name, effect in self._sent.roles.items():
-            if name in self._sent.everywhere:
-                direct.setdefault(effect, []).append(people.role(name))
-            if question.multi_tenant and self._org is not None:
-                direct.setdefault(effect, []).append(people.org_role(name))
-        for role, effect in question.effects:
-            if not question.multi_tenant or role in question.cross_org:
+        for sent, function in people.sent.items():
+            effect = sent.means[self._number]
+            if isinstance(effect, Effect):
+                direct.setdefault(effect, []).append(function)
+        for effect, everywhere in form.effects:
+            if everywhere:
                 maybe.setdefault(effect, []).append(people.flag(UNKNOWN_ROLES))
         self._held = {effect: diagrams.any(functions) for effect, functions in direct.items()}
         dropped = self._dropped(self._held)
@@ -112,7 +108,7 @@ class Answer:
     def _dropped(self, held: dict[Effect, Function]) -> dict[Effect, Function]:
         diagrams = self._diagrams
         dropped: dict[Effect, Function] = {}
-        for together in self._question.separations:
+        for together in self._form.separations:
             one = two = NEVER
             for role in sorted(together):
                 has = diagrams.any(function for effect, function in held.items() if (role,) in effect.held)
@@ -124,12 +120,12 @@ class Answer:
         return dropped
 
     def _settle_member(self) -> Function:
-        if not self._question.multi_tenant:
+        if not self._form.multi_tenant:
             return ALWAYS
         return NEVER if self._org is None else self._diagrams.any((self._people.member, *self._sure.values()))
 
     def _settle_open(self) -> Function:
-        if not self._question.multi_tenant:
+        if not self._form.multi_tenant:
             return NEVER
         flags = (self._people.flag(UNKNOWN_ORGS), self._people.flag(UNKNOWN_ORG_ROLES))
         return self._diagrams.any((self._diagrams.opposite(self._member), *flags))
@@ -148,12 +144,12 @@ class Answer:
 
     def _permission(self, name: str) -> Truth:
         diagrams, people = self._diagrams, self._people
-        granting = {effect for _, effect in self._question.effects if name in effect.grants}
+        granting = {effect for effect, _ in self._form.effects if name in effect.grants}
         roles = self._among(granting)
         true = [roles.true]
         maybe = [roles.maybe, diagrams.opposite(self._member), self._open if granting else NEVER]
-        if self._question.multi_tenant and self._org is not None:
-            true += [people.org_permission(sent) for sent, ours in self._sent.permissions.items() if ours == name]
+        if self._form.multi_tenant and self._org is not None:
+            true += [function for sent, function in people.sent.items() if sent.means[self._number] == name]
             maybe += [people.flag(UNKNOWN_ORGS), people.flag(UNKNOWN_ORG_PERMISSIONS)]
         granted = diagrams.any(true)
         denied = self._denied(self._denials.get(name, frozenset()), name)

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stguard.analysis.answer import Answer
 from stguard.analysis.diagram import NEVER, Diagrams, Function
-from stguard.analysis.people import Alike, Denied, Fact, Given, Mark, Marks, People, Sent, keys_of
-from stguard.analysis.question import NO_EFFECT, THIS, Questions, rules_in
+from stguard.analysis.people import Alike, Denied, Given, Mark, Marks, People, Sent, keys_of
+from stguard.analysis.question import NO_EFFECT, THIS, Effect, Questions, form_of, renamed_effect, rules_in
 from stguard.analysis.standings import Sort, Standings, sub_of
 from stguard.model import BUILT_IN_PERMISSIONS, EVERY_ORG, OrgIs, Who, WhoKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from stguard.analysis.question import Effect, Question
+    from stguard.analysis.people import Fact
+    from stguard.analysis.question import Question
     from stguard.analysis.standings import Place
     from stguard.policy import Policy
 
@@ -37,6 +38,7 @@ class Side:
         """
         self.policy: Final = policy
         self.questions: Final = Questions(policy)
+        self._by_our_names: Final = by_our_names
         identity = policy.parts.identity
         self._roles: Final = {role: role for role in policy.roles}
         self._permissions: Final = {name: name for name in policy.permissions}
@@ -51,16 +53,22 @@ class Side:
         parts = self.policy.parts
         return org is None or parts.orgs_from_identity or (parts.orgs is not None and org in parts.orgs)
 
-    def sent(self, action: str, asked: Question) -> Sent:
-        """Return how the policy reads what an identity source sends, as far as it changes anything in a question."""
+    def sent(self, action: str, asked: Question) -> Iterator[tuple[str, bool, str, Effect | str]]:
+        """Yield what an identity source may send that changes anything: the kind, whether for an org, the name.
+
+        Last what that means: what holding the role changes, or the permission's name in the question.
+        """
         effects = effects_of(asked, self.policy.roles)
-        everywhere = asked.cross_org if asked.multi_tenant else self._roles.keys()
-        permissions = {name: THIS if ours == action else ours for name, ours in self._permissions.items()}
-        return Sent(
-            roles={name: effects[ours] for name, ours in self._roles.items() if ours in effects},
-            everywhere=frozenset(name for name, ours in self._roles.items() if ours in everywhere),
-            permissions={name: ours for name, ours in permissions.items() if ours in asked.grantable},
-        )
+        for name, ours in self._roles.items():
+            if ours in effects:
+                if not asked.multi_tenant or ours in asked.cross_org:
+                    yield "role", False, name, effects[ours]
+                if asked.multi_tenant:
+                    yield "role", True, name, effects[ours]
+        for name, ours in self._permissions.items() if asked.multi_tenant else ():
+            meant = THIS if ours == action else ours
+            if meant in asked.grantable:
+                yield "permission", True, THIS if self._by_our_names and ours == action else name, meant
 
 
 def effects_of(asked: Question, roles: Iterable[str]) -> Mapping[str, Effect]:
@@ -101,10 +109,17 @@ class Case:
         allowed: when each policy allows it.
     """
 
-    def __init__(self, org: str | None, outcome: Outcome, members: Callable[[], Mapping[Alike, Sequence[Who]]]) -> None:
-        """Take the org, the outcome, and what finds the who-keys that the outcome's facts are about."""
+    def __init__(
+        self,
+        org: str | None,
+        outcome: Outcome,
+        sent: Mapping[Sent, Sequence[str]],
+        members: Callable[[], Mapping[Alike, Sequence[Who]]],
+    ) -> None:
+        """Take the org, the outcome, the names of what is sent, and what finds the who-keys of the outcome's facts."""
         self.org: Final = org
         self.people, self.answers, self.allowed = outcome
+        self._sent: Final = sent
         self._find: Final = members
         self._members: Mapping[Alike, Sequence[Who]] | None = None
 
@@ -121,6 +136,8 @@ class Case:
 
     def names(self, fact: Fact) -> tuple[str, ...]:
         """Return what a fact is about in words: who-keys, what an identity source sends, what isn't known."""
+        if fact.sent is not None:
+            return tuple(f"{fact.sent.kind}:{name}" for name in self._sent[fact.sent])
         return fact.names or tuple(map(str, self.keys(fact)))
 
 
@@ -134,21 +151,46 @@ Crowd = frozenset[int]
 class Asking:
     """Ask several policies for one action, in whichever org."""
 
-    def __init__(self, sides: Sequence[Side], standings: Standings, action: str) -> None:
-        """Take the policies, what they say of who-keys, and what is asked for."""
+    def __init__(
+        self, sides: Sequence[Side], standings: Standings, action: str, *, worked_out: dict[object, Outcome] | None = None
+    ) -> None:
+        """Take the policies and what is asked for.
+
+        Args:
+            sides: the policies.
+            standings: what they say of who-keys.
+            action: what is asked for.
+            worked_out: what was worked out for other actions under the same policies, to use it again; None: nothing.
+        """
         self._sides: Final = tuple(sides)
         self._standings: Final = standings
         self.asked: Final = tuple(side.questions.about(action) for side in sides)
-        self._sent: Final = [side.sent(action, asked) for side, asked in zip(sides, self.asked, strict=True)]
-        self._effects: Final = [
-            effects_of(asked, side.policy.roles) for side, asked in zip(sides, self.asked, strict=True)
-        ]
         self._orgs: Final = {org for asked in self.asked for org in _orgs_in(asked)}
-        self._marks: Final = _marks_of(self.asked)
+        self._forms, names = zip(*map(form_of, self.asked), strict=True)
+        self._effects: Final = [
+            {role: renamed_effect(effect, its) for role, effect in effects_of(asked, side.policy.roles).items()}
+            for side, asked, its in zip(sides, self.asked, names, strict=True)
+        ]
+        self._marks: Final = _marks_of(self.asked, names)
+        self._sent: Final = self._sort_sent(action, names)
         self._numbers: Final[dict[Alike, int]] = {}
         self._alike: Final[list[Alike]] = []
         self._pieces: Final[dict[int, Pieces]] = {}
-        self._outcomes: Final[dict[tuple[object, ...], Outcome]] = {}
+        self._always: Final[dict[int, int | None]] = {}
+        self._outcomes: Final[dict[object, Outcome]] = {}
+        self._worked_out: Final = {} if worked_out is None else worked_out
+
+    def _sort_sent(self, action: str, names: Sequence[Mapping[str, str]]) -> Mapping[Sent, Sequence[str]]:
+        """Return what an identity source may send by what it means to each policy."""
+        means: dict[tuple[str, bool, str], list[Effect | str | None]] = {}
+        for number, (side, asked, its) in enumerate(zip(self._sides, self.asked, names, strict=True)):
+            for kind, here, name, meant in side.sent(action, asked):
+                found = means.setdefault((kind, here, name), [None] * len(self._sides))
+                found[number] = renamed_effect(meant, its) if isinstance(meant, Effect) else its[meant]
+        alike: dict[Sent, list[str]] = {}
+        for (kind, here, name), found in sorted(means.items(), key=lambda each: each[0]):
+            alike.setdefault(Sent(kind, here, tuple(found)), []).append(name)
+        return alike
 
     def cases(
         self, org: str | None, *, at: float | None = None, instead: Place | None = None
@@ -160,17 +202,23 @@ class Asking:
             at: Unix seconds; None: at every moment.
             instead: who-keys that stand there too, by sort; None for none.
         """
-        place = {**self._standings.place(org)}
-        for more in (self._standings.unassigned(self._marks, org), instead or {}):
-            for number, keys in more.items():
+        place = self._standings.place(org)
+        unassigned = self._standings.unassigned(self._marks, org) if self._marks else {}
+        if unassigned or instead:
+            place = {**place}
+            for number, keys in (*unassigned.items(), *(instead or {}).items()):
                 place[number] = [*place.get(number, ()), *keys]
         for crowd, times in self._crowds(place, at).items():
-            yield Case(org, self._outcome(org, crowd), lambda times=times: self._members(place, times))  # type: ignore[misc]
+            yield Case(org, self._outcome(org, crowd), self._sent, lambda times=times: self._members(place, times))  # type: ignore[misc]
 
     # --- who is there when
 
     def _crowds(self, place: Place, at: float | None) -> dict[Crowd, list[tuple[float, float]]]:
         """Return who is there, with the stretches of time for which that is so."""
+        try:
+            return {frozenset(map(self._always.__getitem__, place)) - {None}: [(-inf, inf)]}  # type: ignore[dict-item]
+        except KeyError:
+            pass  # some of them not always, or not looked at before
         present: dict[int, int] = {}
         turns: dict[float, list[tuple[int, int]]] = {}
         for number in place:
@@ -209,6 +257,8 @@ class Asking:
             alike = self._alike_to(sort, start)
             if not pieces or pieces[-1][1] != alike:
                 pieces.append((start, alike))
+        if len(pieces) == 1:
+            self._always[number] = pieces[0][1]
         self._pieces[number] = tuple(pieces)
         return self._pieces[number]
 
@@ -267,20 +317,22 @@ class Asking:
     def _outcome(self, org: str | None, crowd: Crowd) -> Outcome:
         known = tuple(side.knows(org) for side in self._sides)
         # Orgs that the question doesn't name are all one to it.
-        key = (crowd, known, org is None, org if org in self._orgs else None)
-        outcome = self._outcomes.get(key)
+        place = (known, org is not None, org if org in self._orgs else None)
+        outcome = self._outcomes.get((crowd, place))
         if outcome is None:
-            diagrams = Diagrams()
-            people = People(diagrams, [self._alike[number] for number in crowd], self._sent, org=org is not None)
-            answers = tuple(
-                Answer(people, asked, sent, number, org=org)
-                for number, (asked, sent) in enumerate(zip(self.asked, self._sent, strict=True))
-            )
-            allowed = tuple(
-                answer.allowed() if knows else NEVER for knows, answer in zip(known, answers, strict=True)
-            )
-            outcome = self._outcomes[key] = Outcome(people, answers, allowed)
+            named = frozenset(self._alike[number] for number in crowd)
+            key = (self._forms, frozenset(self._sent), named, place)
+            outcome = self._worked_out.get(key)
+            if outcome is None:
+                outcome = self._worked_out[key] = self._work_out(org, named, known)
+            self._outcomes[crowd, place] = outcome
         return outcome
+
+    def _work_out(self, org: str | None, named: frozenset[Alike], known: tuple[bool, ...]) -> Outcome:
+        people = People(Diagrams(), named, self._sent, org=org is not None)
+        answers = tuple(Answer(people, form, number, org=org) for number, form in enumerate(self._forms))
+        allowed = (answer.allowed() if knows else NEVER for knows, answer in zip(known, answers, strict=True))
+        return Outcome(people, answers, tuple(allowed))
 
 
 def _at(pieces: Pieces, at: float) -> int | None:
@@ -300,13 +352,14 @@ def _orgs_in(asked: Question) -> Iterator[str]:
     yield from (org for _, org, _ in _denials_in(asked) if org is not None)
 
 
-def _marks_of(asked: Sequence[Question]) -> dict[Who, Marks]:
+def _marks_of(asked: Sequence[Question], names: Sequence[Mapping[str, str]]) -> dict[Who, Marks]:
     """Return the who-keys that rules and forbids name in a question, with what they do with them."""
     found: dict[Who, set[Mark]] = {}
-    for number, each in enumerate(asked):
+    for number, (each, its) in enumerate(zip(asked, names, strict=True)):
         for who, org, name in _denials_in(each):
             if who.kind not in {WhoKind.EVERYONE, WhoKind.ROLE}:
-                found.setdefault(who, set()).add(Denied(number, org, name, who.kind, who.claim))
+                mark = Denied(number, org, None if name is None else its[name], who.kind, who.claim)
+                found.setdefault(who, set()).add(mark)
         for rule in rules_in(each.rule):
             for who in keys_of(rule):
                 found.setdefault(who, set()).add(rule)

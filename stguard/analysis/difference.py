@@ -14,7 +14,7 @@ from stguard import engine
 from stguard.analysis.circumstances import Asking, Side, orgs_of
 from stguard.analysis.cover import cover
 from stguard.analysis.diagram import NEVER
-from stguard.analysis.people import MEMBER, unknown_fact
+from stguard.analysis.people import MEMBER, Denied
 from stguard.analysis.question import SECTION_ACTION, THIS, actions
 from stguard.analysis.standings import Standings, term_of
 from stguard.errors import quote
@@ -23,9 +23,9 @@ from stguard.model import EVERY_ORG, PAGE_ACTION, Who
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from stguard.analysis.circumstances import Case
-    from stguard.analysis.diagram import Function
-    from stguard.analysis.people import Fact
+    from stguard.analysis.circumstances import Case, Outcome
+    from stguard.analysis.cover import Together
+    from stguard.analysis.people import Fact, People
     from stguard.analysis.question import Question
     from stguard.policy import Policy
 
@@ -89,6 +89,20 @@ class Told(NamedTuple):
     because: str
 
 
+class Finding(NamedTuple):
+    """Hold people who gain or lose something, before they have names.
+
+    Attributes:
+        gained: whether they gain it.
+        roles: two roles that they hold together, where that may no longer be; empty otherwise.
+        together: facts that it takes together, as `cover` yields them.
+    """
+
+    gained: bool
+    roles: frozenset[str] = frozenset()
+    together: Together = ()
+
+
 class _Comparison:
     """Compare two policies action by action, org by org, moment by moment."""
 
@@ -98,6 +112,8 @@ class _Comparison:
         self._actions = actions((old, new))
         self._orgs = orgs_of(self._sides)
         self._standings = Standings((old, new))
+        self._worked_out: dict[object, Outcome] = {}
+        self._found: dict[People, tuple[Finding, ...]] = {}
         self._changed = {org: self._changed_roles(org) for org in self._orgs}
 
     def difference(self) -> Difference:
@@ -138,7 +154,7 @@ class _Comparison:
 
     def _differences(self, action: str) -> Iterator[tuple[bool, Told]]:
         """Yield whether it is gained, and who by what, for one action."""
-        asking = Asking(self._sides, self._standings, action)
+        asking = Asking(self._sides, self._standings, action, worked_out=self._worked_out)
         asked = asking.asked
         before, after = (visitor_may(side.policy, question) for side, question in zip(self._sides, asked, strict=True))
         if before is not after:
@@ -147,39 +163,24 @@ class _Comparison:
             if not self._can_differ(asked, org):
                 continue
             for case in asking.cases(org):
-                old, new = case.allowed
-                if old == new:
-                    continue
-                for gained in (False, True):
-                    only = case.people.diagrams.without(*((new, old) if gained else (old, new)))
-                    yield from ((gained, line) for line in self._who(action, asked, case, only, gained=gained))
+                if case.people not in self._found:
+                    self._found[case.people] = tuple(_findings(case, asked))
+                for found in self._found[case.people]:
+                    yield from ((found.gained, line) for line in self._told(action, asked, case, found))
 
-    def _who(
-        self, action: str, asked: Sequence[Question], case: Case, only: Function, *, gained: bool
-    ) -> Iterator[Told]:
-        denials = [_denials(question) for question in asked]
-        changed = denials[0] ^ denials[1]
-        unknown = {unknown_fact(who) for who, _ in changed}
-
-        def names_all(fact: Fact) -> bool:
-            return any(who == key for who, _ in changed for key in case.keys(fact)) or fact.unknown in unknown
-
-        for roles in _pairs(asked[gained is False].separations - asked[gained].separations):
-            answer = case.answers[gained is False]
-            meet = case.people.diagrams.both(only, case.people.possible, answer.meet(roles))
-            if meet != NEVER:
-                who = " and ".join(f"role:{role}" for role in sorted(roles))
-                yield Told(who, case.org, action, self._because(action, asked, gained=gained))
-                only = case.people.diagrams.without(only, meet)
-        for together in cover(case.people, only, names_all=names_all):
-            if len(together) == 1:
-                fact = together[0]
-                names = case.names(fact)
-                for name, key in zip(names, case.keys(fact) or (None,) * len(names), strict=True):
-                    yield Told(name, case.org, action, self._because(action, asked, key, case.org, gained=gained))
-            else:
-                who = " and ".join(case.names(fact)[0] for fact in together if fact.unknown != MEMBER) or SIGNED_IN
-                yield Told(who, case.org, action, self._because(action, asked, gained=gained))
+    def _told(self, action: str, asked: Sequence[Question], case: Case, found: Finding) -> Iterator[Told]:
+        gained, org = found.gained, case.org
+        if found.roles:
+            who = " and ".join(f"role:{role}" for role in sorted(found.roles))
+            yield Told(who, org, action, self._because(action, asked, gained=gained))
+        elif len(found.together) == 1:
+            fact = found.together[0]
+            names = case.names(fact)
+            for name, key in zip(names, case.keys(fact) or (None,) * len(names), strict=True):
+                yield Told(name, org, action, self._because(action, asked, key, org, gained=gained))
+        else:
+            who = " and ".join(case.names(fact)[0] for fact in found.together if fact.unknown != MEMBER) or SIGNED_IN
+            yield Told(who, org, action, self._because(action, asked, gained=gained))
 
     # --- why
 
@@ -218,6 +219,34 @@ class _Comparison:
         changed = sorted(role for role in before.keys() | after.keys() if before.get(role) != after.get(role))
         old, new = (side.policy.parts.roles for side in self._sides)
         return [role for role in changed if old.get(role) != new.get(role)] or changed
+
+
+def _findings(case: Case, asked: Sequence[Question]) -> Iterator[Finding]:
+    """Yield who gains and loses something."""
+    old, new = case.allowed
+    if old == new:
+        return
+    diagrams = case.people.diagrams
+    unknown = {fact.doubt for fact in case.people.facts if _denied_otherwise(fact)}
+
+    def names_all(fact: Fact) -> bool:
+        return _denied_otherwise(fact) or (fact.unknown is not None and fact.unknown in unknown)
+
+    for gained in (False, True):
+        only = diagrams.without(*((new, old) if gained else (old, new)))
+        for roles in _pairs(asked[not gained].separations - asked[gained].separations):
+            meet = diagrams.both(only, case.people.possible, case.answers[not gained].meet(roles))
+            if meet != NEVER:
+                yield Finding(gained, roles)
+                only = diagrams.without(only, meet)
+        yield from (Finding(gained, together=each) for each in cover(case.people, only, names_all=names_all))
+
+
+def _denied_otherwise(fact: Fact) -> bool:
+    """Tell whether forbids name a who-key under one policy and not under the other."""
+    before, after = ({mark.org for mark in fact.marks if isinstance(mark, Denied) and mark.number == number}
+                     for number in (0, 1))  # fmt: skip
+    return before != after
 
 
 def visitor_may(policy: Policy, asked: Question) -> bool:

@@ -89,7 +89,7 @@ def _told(
         return
     fact = together[0]
     if fact.alike is None:
-        for name in fact.names:
+        for name in case.names(fact):
             kind, _, rest = name.partition(":")
             shown = action if rest == THIS else rest
             yield f"{kind}:{shown}", f"whoever the identity provider gives {kind} {quote(shown)}"

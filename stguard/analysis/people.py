@@ -15,7 +15,7 @@ from stguard.claims import ISSUER_FORM
 from stguard.model import ClaimIs, DomainIs, EmailIs, GroupIs, Rule, Who, WhoKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from stguard.analysis.question import Effect
 
@@ -96,16 +96,31 @@ class Truth(NamedTuple):
     maybe: Function
 
 
+class Sent(NamedTuple):
+    """Stand for all that an identity source may send of which policies make the same.
+
+    Attributes:
+        kind: `role` or `permission`.
+        here: whether it is sent for the org that is asked for; otherwise without an org.
+        means: by policy, what holding the role changes, or which permission it is; None: nothing.
+    """
+
+    kind: str
+    here: bool
+    means: tuple[Effect | str | None, ...]
+
+
 class Fact(NamedTuple):
     """Name one thing that can be so about somebody, as the policy would name it.
 
     Attributes:
-        names: as what an identity source sends it: `role:editor`; empty where it is about who-keys.
+        names: in words, of what isn't known; empty otherwise.
         holds: when it is so.
         values: the variables' values, by rank, when it is so and nothing else is.
         weaker: the same with less of it; None: nothing.
         alike: the who-keys that it is about; None for none.
         prefix: of a `sub`, the issuer or provider that it stands with.
+        sent: what an identity source sends that it is about; None for nothing.
         unknown: what isn't known, when the fact is that; None otherwise.
     """
 
@@ -115,7 +130,30 @@ class Fact(NamedTuple):
     weaker: Mapping[int, bool] | None = None
     alike: Alike | None = None
     prefix: str | None = None
+    sent: Sent | None = None
     unknown: str | None = None
+
+    @property
+    def marks(self) -> Marks:
+        """Return what policies do with the who-keys that it is about."""
+        if self.alike is None:
+            return frozenset()
+        return self.alike.marks if self.prefix is None else dict(self.alike.prefixes)[self.prefix]
+
+    @property
+    def doubt(self) -> str:
+        """Return the words for not knowing it; empty where it isn't about who-keys."""
+        match self.alike and self.alike.kind:
+            case WhoKind.EMAIL | WhoKind.DOMAIN:
+                return UNKNOWN_EMAIL
+            case WhoKind.GROUP:
+                return UNKNOWN_GROUPS
+            case WhoKind.CLAIM if self.alike is not None:
+                return unknown_claim(self.alike.claim or "")
+            case WhoKind.SUB:
+                return unknown_sub(self.prefix or "")
+            case _:
+                return ""
 
 
 class Choice:
@@ -154,30 +192,16 @@ class Choice:
         )
 
 
-class Sent(NamedTuple):
-    """Hold how one policy reads what an identity source sends, in one question.
-
-    Attributes:
-        roles: by role name as it is sent, what holding it changes.
-        everywhere: the names in `roles` that count without an org.
-        permissions: by name as it is sent, the permission of the question.
-    """
-
-    roles: Mapping[str, Effect]
-    everywhere: frozenset[str]
-    permissions: Mapping[str, str]
-
-
 class People:
     """Hold the variables that tell apart whoever several policies treat differently."""
 
-    def __init__(self, diagrams: Diagrams, named: Iterable[Alike], sent: Sequence[Sent], *, org: bool) -> None:
+    def __init__(self, diagrams: Diagrams, named: Iterable[Alike], sent: Iterable[Sent], *, org: bool) -> None:
         """Make a variable for each kind of people.
 
         Args:
             diagrams: where the variables are made.
             named: the who-keys that one of the policies names.
-            sent: how each policy reads what is sent.
+            sent: what an identity source may send.
             org: whether an org is asked for.
         """
         self.diagrams: Final = diagrams
@@ -195,9 +219,15 @@ class People:
         self._make_sub(by_kind.get(WhoKind.SUB, []))
         self._make_groups(by_kind.get(WhoKind.GROUP, []))
         self._make_claims(by_kind.get(WhoKind.CLAIM, []))
-        self._make_roles(sent)
-        self.member = self._flag(MEMBER, shown=False) if org else NEVER
-        self._make_membership(sent, org=org)
+        self.sent: Final[dict[Sent, Function]] = {}
+        ordered = sorted(sent, key=repr)
+        for each in (each for each in ordered if not each.here):
+            self._make_sent(each, {})
+        if self.sent:
+            self._flag(UNKNOWN_ROLES)
+        self.member = NEVER
+        if org:
+            self._make_membership([each for each in ordered if each.here])
 
     def truth(self, mark: Mark) -> Truth:
         """Return when somebody is treated so."""
@@ -207,18 +237,6 @@ class People:
     def flag(self, name: str) -> Function:
         """Return when something isn't known: one of the constants above."""
         return self._unknown.get(name, NEVER)
-
-    def role(self, name: str) -> Function:
-        """Return when the identity provider sends this role without an org."""
-        return self._roles.get(name, NEVER)
-
-    def org_role(self, name: str) -> Function:
-        """Return when it sends this role for the org that is asked for."""
-        return self._org_roles.get(name, NEVER)
-
-    def org_permission(self, name: str) -> Function:
-        """Return when it sends this permission for the org that is asked for."""
-        return self._org_permissions.get(name, NEVER)
 
     # --- the variables
 
@@ -292,50 +310,18 @@ class People:
             found.append(variable)
         return found
 
-    def _make_roles(self, sent: Sequence[Sent]) -> None:
-        names = sorted({name for each in sent for name in each.roles})
-        marks = {
-            name: tuple(each.roles.get(name) if name in each.everywhere else None for each in sent) for name in names
-        }
-        self._roles = self._named(marks, "role")
-        if self._roles:
-            self._flag(UNKNOWN_ROLES)
-
-    def _make_membership(self, sent: Sequence[Sent], *, org: bool) -> None:
-        self._org_roles: dict[str, Function] = {}
-        self._org_permissions: dict[str, Function] = {}
-        if not org:
-            return
+    def _make_membership(self, sent: list[Sent]) -> None:
+        self.member = self._flag(MEMBER, shown=False)
         needs = {self.diagrams.rank(self.member): True}
-        names = sorted({name for each in sent for name in each.roles})
-        self._org_roles |= self._named(
-            {name: tuple(each.roles.get(name) for each in sent) for name in names}, "role", needs
-        )
-        names = sorted({name for each in sent for name in each.permissions})
-        marks = {name: tuple(each.permissions.get(name) for each in sent) for name in names}
-        self._org_permissions |= self._named(marks, "permission", needs)
+        made = [self._make_sent(each, needs) for each in sent]
         self._flag(UNKNOWN_ORGS)
-        unknown = [self._flag(name, needs=needs) for name in (UNKNOWN_ORG_ROLES, UNKNOWN_ORG_PERMISSIONS)]
-        for function in {*self._org_roles.values(), *self._org_permissions.values(), *unknown}:
+        made += [self._flag(name, needs=needs) for name in (UNKNOWN_ORG_ROLES, UNKNOWN_ORG_PERMISSIONS)]
+        for function in made:
             self.possible = self.diagrams.without(self.possible, self.diagrams.without(function, self.member))
 
-    def _named(
-        self, marks: Mapping[str, tuple[object, ...]], kind: str, needs: Mapping[int, bool] | None = None
-    ) -> dict[str, Function]:
-        """Return a variable for each name that changes anything; those with the same marks share one."""
-        alike: dict[tuple[object, ...], list[str]] = {}
-        for name, mark in marks.items():
-            if any(each is not None for each in mark):
-                alike.setdefault(mark, []).append(name)
-        found: dict[str, Function] = {}
-        for names in alike.values():
-            found |= dict.fromkeys(names, self._variable([f"{kind}:{name}" for name in names], needs=needs))
-        return found
-
-    def _variable(self, names: Sequence[str], *, needs: Mapping[int, bool] | None = None) -> Function:
-        variable = self.diagrams.variable()
-        values = {**(needs or {}), self.diagrams.rank(variable): True}
-        self.facts.append(Fact(tuple(names), variable, values))
+    def _make_sent(self, sent: Sent, needs: Mapping[int, bool]) -> Function:
+        variable = self.sent[sent] = self.diagrams.variable()
+        self.facts.append(Fact((), variable, {**needs, self.diagrams.rank(variable): True}, sent=sent))
         return variable
 
     def _flag(self, name: str, *, shown: bool = True, needs: Mapping[int, bool] | None = None) -> Function:
@@ -365,21 +351,6 @@ def rule_keys(rule: Rule | None) -> Iterator[Who]:
     """Yield the facts that a rule and all inside it ask for."""
     for each in rules_in(rule):
         yield from keys_of(each)
-
-
-def unknown_fact(who: Who) -> str:
-    """Return the words for not knowing what a who-key needs; empty where that is always known."""
-    match who.kind:
-        case WhoKind.EMAIL | WhoKind.DOMAIN:
-            return UNKNOWN_EMAIL
-        case WhoKind.GROUP:
-            return UNKNOWN_GROUPS
-        case WhoKind.CLAIM:
-            return unknown_claim(who.claim or "")
-        case WhoKind.SUB:
-            return unknown_sub(who.value.partition("|")[0])
-        case _:
-            return ""
 
 
 def unknown_claim(claim: str) -> str:

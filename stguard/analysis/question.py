@@ -84,6 +84,62 @@ class Question(NamedTuple):
     needs_membership: bool
 
 
+class Form(NamedTuple):
+    """Hold what of a question is left without the names of its permissions, and of the roles that change anything.
+
+    Questions of one form have one answer, for whoever is treated alike.
+
+    Attributes:
+        rule: as in the question.
+        denials: as in the question.
+        permission_denials: as in the question.
+        effects: what holding some role changes, and whether one of the roles counts without an org.
+        separations: as in the question.
+        multi_tenant: as in the question.
+    """
+
+    rule: Rule | None
+    denials: frozenset[Denial]
+    permission_denials: frozenset[tuple[str, frozenset[Denial]]]
+    effects: frozenset[tuple[Effect, bool]]
+    separations: frozenset[frozenset[str]]
+    multi_tenant: bool
+
+
+def form_of(asked: Question) -> tuple[Form, dict[str, str]]:
+    """Return the form of a question, and the numbers that stand there for its permissions."""
+    found = (name for each in rules_in(asked.rule) if isinstance(each, PermissionIs) for name in each.names)
+    names = {name: f"{number:06}" for number, name in enumerate(dict.fromkeys(found))}
+    return Form(
+        rule=None if asked.rule is None else _renamed(asked.rule, names),
+        denials=asked.denials,
+        permission_denials=frozenset((names[name], denials) for name, denials in asked.permission_denials),
+        effects=frozenset(
+            (renamed_effect(effect, names), not asked.multi_tenant or role in asked.cross_org)
+            for role, effect in asked.effects
+        ),
+        separations=asked.separations,
+        multi_tenant=asked.multi_tenant,
+    ), names
+
+
+def renamed_effect(effect: Effect, names: Mapping[str, str]) -> Effect:
+    """Return an effect with other names for its permissions."""
+    return Effect(effect.held, tuple(sorted(names[name] for name in effect.grants)))
+
+
+def _renamed(rule: Rule, names: Mapping[str, str]) -> Rule:
+    match rule:
+        case AnyOf(rules) | AllOf(rules):
+            return type(rule)(tuple(_renamed(part, names) for part in rules))
+        case Not(part):
+            return Not(_renamed(part, names))
+        case PermissionIs(permissions):
+            return PermissionIs(tuple(names[name] for name in permissions))
+        case _:
+            return rule
+
+
 def rules_in(rule: Rule | None) -> Iterator[Rule]:
     """Yield a rule and every rule inside it; nothing for None."""
     pending = [] if rule is None else [rule]
