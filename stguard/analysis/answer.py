@@ -6,6 +6,7 @@ true, or might be (true or unknown), or is false.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from stguard.analysis.diagram import ALWAYS, NEVER, Diagrams, Function
@@ -17,7 +18,6 @@ from stguard.analysis.people import (
     Denied,
     Given,
     People,
-    Truth,
 )
 from stguard.analysis.question import NO_EFFECT, Effect
 from stguard.model import (
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stguard.analysis.question import Denial, Form
+    from stguard.analysis.people import Mark
     from stguard.model import Rule
 
 
@@ -63,17 +64,16 @@ class Answer:
         self._denials: Final = dict(form.permission_denials)
         self._held: dict[Effect, Function] = {}
         self._sure: Final[dict[Effect, Function]] = {}
-        self._maybe: Final[dict[Effect, Function]] = {}
+        self._maybe: Final[dict[Effect, tuple[Function, ...]]] = {}
         self._settle_roles()
         self._member: Final = self._settle_member()
-        # Who isn't known to be a member, or whose roles here aren't known, might hold any.
-        self._open: Final = self._settle_open()
 
     def allowed(self) -> Function:
         """Return when it is allowed, for whoever is signed in."""
         if self._form.rule is None:
             return NEVER
-        return self._diagrams.without(self._rule(self._form.rule).true, self._denied(self._form.denials).maybe)
+        denied = self._denied(self._form.denials, sure=False)
+        return self._diagrams.without(self._rule(self._form.rule, sure=True), denied)
 
     def meet(self, roles: frozenset[str]) -> Function:
         """Return when all of these roles are held, whether or not they count together."""
@@ -103,7 +103,7 @@ class Answer:
             have, lost = self._held.get(effect, NEVER), dropped.get(effect, NEVER)
             self._sure[effect] = diagrams.without(have, lost)
             # A role that separation drops turns unknown, not false.
-            self._maybe[effect] = diagrams.any((*maybe.get(effect, ()), diagrams.both(have, lost)))
+            self._maybe[effect] = (*maybe.get(effect, ()), have) if lost != NEVER else tuple(maybe.get(effect, ()))
 
     def _dropped(self, held: dict[Effect, Function]) -> dict[Effect, Function]:
         diagrams = self._diagrams
@@ -124,85 +124,81 @@ class Answer:
             return ALWAYS
         return NEVER if self._org is None else self._diagrams.any((self._people.member, *self._sure.values()))
 
-    def _settle_open(self) -> Function:
+    @cached_property
+    def _open(self) -> Function:
+        """Who isn't known to be a member, or whose roles here aren't known, might hold any."""
         if not self._form.multi_tenant:
             return NEVER
         flags = (self._people.flag(UNKNOWN_ORGS), self._people.flag(UNKNOWN_ORG_ROLES))
         return self._diagrams.any((self._diagrams.opposite(self._member), *flags))
 
-    def _among(self, effects: Iterable[Effect]) -> Truth:
-        """Return when one of these effects is held, and when it might be."""
+    # --- conditions, each of which is surely true for some, and might be for more
+
+    def _among(self, effects: Iterable[Effect], *, sure: bool) -> Function:
+        """Return when one of these effects is held, or might be."""
         listed = [effect for effect in effects if effect in self._sure]
-        true = self._diagrams.any(self._sure[effect] for effect in listed)
-        return Truth(true, self._diagrams.any((true, *(self._maybe[effect] for effect in listed))))
+        found = [self._sure[effect] for effect in listed]
+        return self._diagrams.any(found if sure else [*found, *(each for effect in listed for each in self._maybe[effect])])
 
-    def _role(self, names: tuple[str, ...]) -> Truth:
-        truth = self._among(effect for effect in self._sure if names in effect.held)
-        return Truth(truth.true, self._diagrams.any((truth.maybe, self._open)))
+    def _role(self, names: tuple[str, ...], *, sure: bool) -> Function:
+        held = self._among((effect for effect in self._sure if names in effect.held), sure=sure)
+        return held if sure else self._diagrams.any((held, self._open))
 
-    # --- permissions
-
-    def _permission(self, name: str) -> Truth:
-        diagrams, people = self._diagrams, self._people
+    def _permission(self, name: str, *, sure: bool) -> Function:
+        people = self._people
         granting = {effect for effect, _ in self._form.effects if name in effect.grants}
-        roles = self._among(granting)
-        true = [roles.true]
-        maybe = [roles.maybe, diagrams.opposite(self._member), self._open if granting else NEVER]
+        granted = [self._among(granting, sure=sure)]
         if self._form.multi_tenant and self._org is not None:
-            true += [function for sent, function in people.sent.items() if sent.means[self._number] == name]
-            maybe += [people.flag(UNKNOWN_ORGS), people.flag(UNKNOWN_ORG_PERMISSIONS)]
-        granted = diagrams.any(true)
-        denied = self._denied(self._denials.get(name, frozenset()), name)
-        return Truth(
-            diagrams.without(granted, denied.maybe),
-            diagrams.without(diagrams.any((granted, *maybe)), denied.true),
-        )
+            granted += [function for sent, function in people.sent.items() if sent.means[self._number] == name]
+        if not sure:
+            granted += [self._diagrams.opposite(self._member), self._open if granting else NEVER]
+            if self._form.multi_tenant and self._org is not None:
+                granted += [people.flag(UNKNOWN_ORGS), people.flag(UNKNOWN_ORG_PERMISSIONS)]
+        # What might be denied isn't surely allowed.
+        denied = self._denied(self._denials.get(name, frozenset()), name, sure=not sure)
+        return self._diagrams.without(self._diagrams.any(granted), denied)
 
-    def _denied(self, denials: Iterable[Denial], name: str | None = None) -> Truth:
-        true, maybe = [], []
+    def _denied(self, denials: Iterable[Denial], name: str | None = None, *, sure: bool) -> Function:
+        found = []
         for who, org in denials:
             match who.kind:
                 case WhoKind.ROLE:
-                    named = self._role((who.value,))
+                    named = self._role((who.value,), sure=sure)
                 case WhoKind.EVERYONE:
-                    named = Truth(ALWAYS, ALWAYS)
+                    named = ALWAYS
                 case _:
-                    named = self._people.truth(Denied(self._number, org, name, who.kind, who.claim))
-            here = Truth(ALWAYS, ALWAYS) if org is None else self._in_org((org,))
-            true.append(self._diagrams.both(named.true, here.true))
-            maybe.append(self._diagrams.both(named.maybe, here.maybe))
-        return Truth(self._diagrams.any(true), self._diagrams.any(maybe))
+                    named = self._named(Denied(self._number, org, name, who.kind, who.claim), sure=sure)
+            found.append(named if org is None else self._diagrams.both(named, self._in_org((org,), sure=sure)))
+        return self._diagrams.any(found)
 
-    def _in_org(self, names: tuple[str, ...]) -> Truth:
+    def _in_org(self, names: tuple[str, ...], *, sure: bool) -> Function:
         # The active org is the one that is asked for, when the subject is a member there, else none is.
         named = ALWAYS if self._org is not None and self._org in names else NEVER
-        member = self._member if self._org is not None else NEVER
-        return Truth(self._diagrams.both(named, member), self._diagrams.any((named, self._diagrams.opposite(member))))
+        member = NEVER if self._org is None else self._member
+        if sure:
+            return self._diagrams.both(named, member)
+        return self._diagrams.any((named, self._diagrams.opposite(member)))
 
-    # --- rules
+    def _named(self, mark: Mark, *, sure: bool) -> Function:
+        truth = self._people.truth(mark)
+        return truth.true if sure else truth.maybe
 
-    def _rule(self, rule: Rule) -> Truth:  # noqa: C901, PLR0911  one branch for each kind of rule
+    def _rule(self, rule: Rule, *, sure: bool) -> Function:
+        diagrams = self._diagrams
         match rule:
             case Public() | SignedIn():
-                return Truth(ALWAYS, ALWAYS)
+                return ALWAYS
             case AnyOf(rules):
-                return self._any([self._rule(part) for part in rules])
+                return diagrams.any([self._rule(part, sure=sure) for part in rules])
             case AllOf(rules):
-                parts = [self._rule(part) for part in rules]
-                both = self._diagrams.both
-                return Truth(both(*(part.true for part in parts)), both(*(part.maybe for part in parts)))
+                return diagrams.both(*(self._rule(part, sure=sure) for part in rules))
             case Not(part):
-                inside = self._rule(part)
-                return Truth(self._diagrams.opposite(inside.maybe), self._diagrams.opposite(inside.true))
+                return diagrams.opposite(self._rule(part, sure=not sure))
             case PermissionIs(names):
-                return self._any([self._permission(name) for name in names])
+                return diagrams.any([self._permission(name, sure=sure) for name in names])
             case RoleIs(names):
-                return self._role(names)
+                return self._role(names, sure=sure)
             case OrgIs(names):
-                return self._in_org(names)
+                return self._in_org(names, sure=sure)
             case GroupIs() | EmailIs() | DomainIs() | ClaimIs():
-                return self._people.truth(rule)
-
-    def _any(self, truths: list[Truth]) -> Truth:
-        any_ = self._diagrams.any
-        return Truth(any_(truth.true for truth in truths), any_(truth.maybe for truth in truths))
+                return self._named(rule, sure=sure)
