@@ -141,8 +141,16 @@ class Case:
         return fact.names or tuple(map(str, self.keys(fact)))
 
 
-Pieces = tuple[tuple[float, int | None], ...]
-"""From when on a who-key is treated how: by the number of what it then is alike to; None: as anyone else."""
+Pieces = tuple[tuple[float, int], ...]
+"""From when on a who-key is treated how: by the number of what it then is alike to."""
+
+Stretch = tuple[float, float]
+"""Some time: from Unix seconds until Unix seconds."""
+
+_ALL_TIME: Final[list[Stretch]] = [(-inf, inf)]
+
+_NOBODY: Final = -1
+"""Stands for who is treated as anyone else."""
 
 Crowd = frozenset[int]
 """The kinds of who-keys that are told apart, by number."""
@@ -176,7 +184,8 @@ class Asking:
         self._numbers: Final[dict[Alike, int]] = {}
         self._alike: Final[list[Alike]] = []
         self._pieces: Final[dict[int, Pieces]] = {}
-        self._always: Final[dict[int, int | None]] = {}
+        self._always: Final[dict[int, int]] = {}
+        self._fixed: Final[dict[str | None, tuple[Place, Crowd | None]]] = {}
         self._outcomes: Final[dict[object, Outcome]] = {}
         self._worked_out: Final = {} if worked_out is None else worked_out
 
@@ -192,6 +201,10 @@ class Asking:
             alike.setdefault(Sent(kind, here, tuple(found)), []).append(name)
         return alike
 
+    def counts(self, role: str) -> bool:
+        """Tell whether holding a role can change anything."""
+        return any(role in effects for effects in self._effects)
+
     def cases(
         self, org: str | None, *, at: float | None = None, instead: Place | None = None
     ) -> Iterator[Case]:
@@ -202,23 +215,42 @@ class Asking:
             at: Unix seconds; None: at every moment.
             instead: who-keys that stand there too, by sort; None for none.
         """
-        place = self._standings.place(org)
-        unassigned = self._standings.unassigned(self._marks, org) if self._marks else {}
-        if unassigned or instead:
-            place = {**place}
-            for number, keys in (*unassigned.items(), *(instead or {}).items()):
-                place[number] = [*place.get(number, ()), *keys]
-        for crowd, times in self._crowds(place, at).items():
-            yield Case(org, self._outcome(org, crowd), self._sent, lambda times=times: self._members(place, times))  # type: ignore[misc]
+        fixed = self._fixed.get(org)
+        if fixed is None:
+            place = self._standings.place(org)
+            unassigned = self._standings.unassigned(self._marks, org) if self._marks else {}
+            if unassigned:
+                place = _joined(place, unassigned)
+            fixed = self._fixed[org] = place, self._always_there(place)
+        place, always = fixed
+        more = None if instead is None else self._always_there(instead)
+        if always is not None and more is None and instead is None:
+            crowds = {always: _ALL_TIME}
+        elif always is not None and more is not None:
+            crowds = {always | more: _ALL_TIME}
+        else:
+            crowds = self._crowds(place if instead is None else _joined(place, instead), at)
+        for crowd, times in crowds.items():
+
+            def members(times: Sequence[Stretch] = times) -> Mapping[Alike, Sequence[Who]]:
+                return self._members(place if instead is None else _joined(place, instead), times)
+
+            yield Case(org, self._outcome(org, crowd), self._sent, members)
 
     # --- who is there when
 
-    def _crowds(self, place: Place, at: float | None) -> dict[Crowd, list[tuple[float, float]]]:
-        """Return who is there, with the stretches of time for which that is so."""
+    def _always_there(self, place: Place) -> Crowd | None:
+        """Return who is there, where that is so at every moment; None where it isn't."""
+        for number in place:
+            if number not in self._pieces:
+                self._make_pieces(number)
         try:
-            return {frozenset(map(self._always.__getitem__, place)) - {None}: [(-inf, inf)]}  # type: ignore[dict-item]
+            return frozenset(self._always[number] for number in place) - {_NOBODY}
         except KeyError:
-            pass  # some of them not always, or not looked at before
+            return None
+
+    def _crowds(self, place: Place, at: float | None) -> dict[Crowd, list[Stretch]]:
+        """Return who is there, with the stretches of time for which that is so."""
         present: dict[int, int] = {}
         turns: dict[float, list[tuple[int, int]]] = {}
         for number in place:
@@ -226,13 +258,13 @@ class Asking:
             if at is not None:
                 pieces = ((-inf, _at(pieces, at)),)
             for start, alike in pieces[:1]:
-                if alike is not None:
+                if alike != _NOBODY:
                     present[alike] = present.get(alike, 0) + 1
             for (_, before), (start, alike) in zip(pieces, pieces[1:]):
                 turns.setdefault(start, []).extend(
-                    (each, change) for each, change in ((before, -1), (alike, 1)) if each is not None
+                    (each, change) for each, change in ((before, -1), (alike, 1)) if each != _NOBODY
                 )
-        found: dict[Crowd, list[tuple[float, float]]] = {}
+        found: dict[Crowd, list[Stretch]] = {}
         moments = [-inf if at is None else at, *sorted(turns)]
         crowd = frozenset(present)
         for start, end in zip(moments, [*moments[1:], inf], strict=True):
@@ -252,7 +284,7 @@ class Asking:
 
     def _make_pieces(self, number: int) -> Pieces:
         sort = self._standings.sorts[number]
-        pieces: list[tuple[float, int | None]] = []
+        pieces: list[tuple[float, int]] = []
         for start in sorted({-inf, *self._edges(sort)}):
             alike = self._alike_to(sort, start)
             if not pieces or pieces[-1][1] != alike:
@@ -271,13 +303,13 @@ class Asking:
         if sort.domain is not None:
             yield from self._edges(self._standings.sorts[sort.domain])
 
-    def _alike_to(self, sort: Sort, at: float) -> int | None:
+    def _alike_to(self, sort: Sort, at: float) -> int:
         marks, prefixes, domain = self._marks_on(sort, at), frozenset[tuple[str, Marks]](), frozenset[Mark]()
         if sort.forms:
             parts = ((form.claim or "", self._marks_on(form, at)) for form in sort.forms)
             prefixes = frozenset(part for part in parts if part[1])
         if not marks and not prefixes:
-            return None
+            return _NOBODY
         if sort.domain is not None:
             domain = self._marks_on(self._standings.sorts[sort.domain], at)
         alike = Alike(sort.kind, sort.claim, marks, domain, prefixes)
@@ -296,7 +328,7 @@ class Asking:
             marks.update(self._marks.get(sort.named, ()))
         return frozenset(marks)
 
-    def _members(self, place: Place, times: list[tuple[float, float]]) -> Mapping[Alike, Sequence[Who]]:
+    def _members(self, place: Place, times: list[Stretch]) -> Mapping[Alike, Sequence[Who]]:
         """Return by kind who belongs to it at some time within stretches of time."""
         found: dict[Alike, list[Who]] = {}
         ends = [end for _, end in times]
@@ -306,7 +338,7 @@ class Asking:
             for index, (start, alike) in enumerate(pieces):
                 until = pieces[index + 1][0] if index + 1 < len(pieces) else inf
                 first = bisect_right(ends, start)
-                if alike is not None and first < len(times) and times[first][0] < until:
+                if alike != _NOBODY and first < len(times) and times[first][0] < until:
                     belongs.add(alike)
             for alike in belongs:
                 found.setdefault(self._alike[alike], []).extend(keys)
@@ -335,7 +367,11 @@ class Asking:
         return Outcome(people, answers, tuple(allowed))
 
 
-def _at(pieces: Pieces, at: float) -> int | None:
+def _joined(place: Place, more: Place) -> Place:
+    return {**place, **{number: [*place.get(number, ()), *keys] for number, keys in more.items()}}
+
+
+def _at(pieces: Pieces, at: float) -> int:
     return next(alike for start, alike in reversed(pieces) if start <= at)
 
 

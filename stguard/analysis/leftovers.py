@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import reduce
 from math import inf
-from typing import TYPE_CHECKING
+from operator import or_
+from typing import TYPE_CHECKING, Final
 
-from stguard.analysis.circumstances import Side, cases, orgs_of
+from stguard.analysis.circumstances import Asking, Side, orgs_of
 from stguard.analysis.diagram import NEVER
-from stguard.analysis.difference import difference, visitor_may
+from stguard.analysis.difference import visitor_may
 from stguard.analysis.question import SECTION_ACTION, actions
+from stguard.analysis.standings import Standings, term_of
 from stguard.errors import quote
 from stguard.model import BUILT_IN_PERMISSIONS, EVERY_ORG, PAGE_ACTION, SignedIn, Who, WhoKind
 from stguard.naming import email_domain
-from stguard.policy import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from stguard.analysis.circumstances import Case, Outcome
+    from stguard.analysis.people import People
     from stguard.model import Assignment
+    from stguard.policy import Policy
 
 
 class LeftoverKind(StrEnum):
@@ -33,6 +38,9 @@ class LeftoverKind(StrEnum):
     """A page that nobody can open, or a permission that nobody can be allowed."""
     CONSTANT = "constant"
     """A rule that is true for everybody it is asked about."""
+
+
+_EVERYONE: Final = (Who(WhoKind.EVERYONE, "signed_in"),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,22 +69,25 @@ def leftovers(policy: Policy, *, at: float) -> tuple[Leftover, ...]:
 
 
 def _assignments(policy: Policy, *, at: float) -> Iterator[Leftover]:
-    by_who: dict[Who, list[Assignment]] = {}
-    for each in policy.parts.assignments:
-        by_who.setdefault(each.who, []).append(each)
-    everyone = by_who.get(Who(WhoKind.EVERYONE, "signed_in"), [])
-    for each in policy.parts.assignments:
+    taking = _Taking(policy)
+    by_who: dict[tuple[Who, str | None], list[tuple[int, Assignment]]] = {}
+    for place, each in enumerate(policy.parts.assignments):
+        by_who.setdefault((each.who, each.org), []).append((place, each))
+    for place, each in enumerate(policy.parts.assignments):
         if each.until is not None and each.until <= at:
             yield _leftover(LeftoverKind.DEAD, each, "has ended")
             continue
-        also = [*by_who[each.who], *(everyone if each.who.kind is not WhoKind.EVERYONE else ())]
+        also = [each.who, *(_EVERYONE if each.who.kind is not WhoKind.EVERYONE else ())]
         if each.who.kind is WhoKind.EMAIL:
-            also += by_who.get(Who(WhoKind.DOMAIN, email_domain(each.who.value)), [])
-        others = [other for other in also if other is not each and _covers_when(other, each)]
-        shadow = next((other for other in others if _covers(policy, other, each)), None)
-        if shadow is not None and not policy.parts.separations:
+            also.append(Who(WhoKind.DOMAIN, email_domain(each.who.value)))
+        places = dict.fromkeys((each.org, EVERY_ORG))
+        others = [found for who in also for org in places for found in by_who.get((who, org), ()) if found[0] != place]
+        others = [(number, other) for number, other in others if _covers_when(other, each)]
+        covering = (other for number, other in others if _covers(policy, other, each, earlier=number < place))
+        shadow = None if policy.parts.separations else next(covering, None)
+        if shadow is not None:
             yield _leftover(LeftoverKind.SHADOWED, each, f"is already covered by {quote(shadow.id)}")
-        elif _adds_nothing(policy, each, others) and not difference(policy, _without(policy, each)):
+        elif not taking.grants_alone(each, [other for _, other in others]) and not taking.matters(each):
             yield _leftover(LeftoverKind.DEAD, each, "changes nothing: without it everything is decided alike")
 
 
@@ -93,46 +104,96 @@ def _covers_when(other: Assignment, each: Assignment) -> bool:
     )
 
 
-def _covers(policy: Policy, other: Assignment, each: Assignment) -> bool:
+def _covers(policy: Policy, other: Assignment, each: Assignment, *, earlier: bool) -> bool:
     """Tell whether one role holds another; of two that are the same, the later is the one too many."""
     index = policy.tables.role_index
     if not policy.tables.holds[index[other.role]] >> index[each.role] & 1:
         return False
-    order = policy.parts.assignments
     same = (other.who, other.role, other.org) == (each.who, each.role, each.org) and _covers_when(each, other)
-    return not same or order.index(other) < order.index(each)
+    return not same or earlier
 
 
-def _adds_nothing(policy: Policy, each: Assignment, others: list[Assignment]) -> bool:
-    """Tell whether all that a role grants is granted otherwise, or denied to everyone.
+class _Taking:
+    """Take assignments away from a policy, one at a time, and see whether anything is decided otherwise."""
 
-    Where not, somebody of whom only this is known is allowed something by it, and it does change decisions.
-    """
-    tables = policy.tables
-    granted = tables.grants[tables.role_index[each.role]]
-    for other in others:
-        granted &= ~tables.grants[tables.role_index[other.role]]
-    for block in tables.blocks:
-        if block.who.kind is WhoKind.EVERYONE and block.org in (None, each.org):
-            granted &= ~block.permissions
-    return not granted
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        # Twice the same: who is given less under the second is told by `instead`.
+        self._standings = Standings((policy, policy))
+        side = Side(policy, by_our_names=True)
+        questions = {side.questions.about(action): action for action in actions((policy,))}
+        worked_out: dict[object, Outcome] = {}
+        self._askings = [
+            Asking((side, side), self._standings, action, worked_out=worked_out) for action in questions.values()
+        ]
+        self._orgs = orgs_of((side,))
+        self._known: dict[tuple[str | None, frozenset[int]], bool] = {}
+        self._differ: dict[People, bool] = {}
+        tables = policy.tables
+        self._apart = [
+            bool(held & together) for held in tables.holds for together in [_any_of(each for _, each in tables.separations)]
+        ]
+        self._denied = _any_of(block.permissions for block in tables.blocks)
+
+    def grants_alone(self, each: Assignment, others: list[Assignment]) -> bool:
+        """Tell whether it is plain that an assignment matters: it grants what nothing else of the same person does.
+
+        Somebody of whom only this is known is then allowed something by it: no forbid and no separation is near.
+        """
+        tables = self._policy.tables
+        role = tables.role_index[each.role]
+        granted = tables.grants[role] & ~self._denied
+        for other in others:
+            granted &= ~tables.grants[tables.role_index[other.role]]
+        return bool(granted) and not self._apart[role]
+
+    def matters(self, each: Assignment) -> bool:
+        """Tell whether anything is decided otherwise without an assignment."""
+        return any(self._matters_in(org, each) for org in (self._orgs if each.org == EVERY_ORG else (each.org,)))
+
+    def _matters_in(self, org: str | None, each: Assignment) -> bool:
+        term = term_of(each)
+        if any(other is not each and term_of(other) == term for other in self._standings.to(0, each.who, org)):
+            return False
+        instead = self._standings.without(each.who, term, org)
+        key = (org, frozenset(instead))
+        if key not in self._known:
+            self._known[key] = any(
+                self._decide_otherwise(case)
+                for asking in self._askings
+                if asking.counts(each.role)
+                for case in asking.cases(org, instead=instead)
+            )
+        return self._known[key]
+
+    def _decide_otherwise(self, case: Case) -> bool:
+        before, after = case.allowed
+        if before == after:
+            return False
+        found = self._differ.get(case.people)
+        if found is None:
+            diagrams, possible = case.people.diagrams, case.people.possible
+            found = self._differ[case.people] = diagrams.both(before, possible) != diagrams.both(after, possible)
+        return found
 
 
-def _without(policy: Policy, assignment: Assignment) -> Policy:
-    kept = tuple(each for each in policy.parts.assignments if each is not assignment)
-    return Policy(replace(policy.parts, assignments=kept))
+def _any_of(masks: Iterable[int]) -> int:
+    return reduce(or_, masks, 0)
 
 
 def _actions(policy: Policy) -> Iterator[Leftover]:
     side = Side(policy, by_our_names=True)
     orgs = orgs_of((side,))
+    standings = Standings((policy,))
+    worked_out: dict[object, Outcome] = {}
     for action in actions((policy,)):
         if action in BUILT_IN_PERMISSIONS or visitor_may(policy, side.questions.about(action)):
             continue
         shown = quote(action.removeprefix(PAGE_ACTION).removeprefix(SECTION_ACTION))
         section = action.startswith(SECTION_ACTION)
         reachable, everybody = False, True
-        for case in (case for org in orgs for case in cases((side,), action, org)):
+        asking = Asking((side,), standings, action, worked_out=worked_out)
+        for case in (case for org in orgs for case in asking.cases(org)):
             reachable = reachable or case.people.diagrams.both(case.allowed[0], case.people.possible) != NEVER
             everybody = everybody and case.people.diagrams.without(case.people.possible, case.allowed[0]) == NEVER
             if reachable and not everybody:

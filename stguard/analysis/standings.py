@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -68,6 +69,8 @@ class Standings:
         self._by_who: Final[dict[int, dict[Who, list[Assignment]]]] = {}
         self._numbers: Final[dict[Sort, int]] = {}
         self._places: Final[dict[str | None, Place]] = {}
+        self._by_sub: Final[dict[str | None, dict[str, list[Who]]]] = {}
+        self._domains: Final[dict[str | None, dict[str, list[Who]]]] = {}
         self._given: Final[dict[str | None, dict[Who, Terms]]] = {}
         self._nothing: Final[Terms] = (frozenset(),) * len(self._policies)
         self.sorts: Final[list[Sort]] = []
@@ -111,11 +114,31 @@ class Standings:
         given = self._given[org]
         missing = [who for who in named if who not in given]
         if any(who.kind is WhoKind.SUB for who in missing):
-            present = {sub_of(who) for who in given if who.kind is WhoKind.SUB}
+            present = self._with_sub(org)
             missing = [who for who in missing if who.kind is not WhoKind.SUB or sub_of(who) not in present]
         return self.sorted(missing, org) if missing else {}
 
-    def sorted(self, keys: Iterable[Who], org: str | None, changed: Mapping[Who, Terms] | None = None) -> Place:
+    def without(self, who: Who, term: Term, org: str | None) -> Place:
+        """Return the sorts of all that change when the last policy no longer gives a who-key something in an org."""
+        self.place(org)
+        terms = self._given[org][who]
+        changed = {who: (*terms[:-1], terms[-1] - {term})}
+        keys = [who]
+        if who.kind is WhoKind.DOMAIN:
+            keys += self._in_domains(org).get(who.value, ())
+        return self.sorted(keys, org, changed)
+
+    def _in_domains(self, org: str | None) -> dict[str, list[Who]]:
+        """Return the e-mails that policies name, by domain."""
+        found = self._domains.get(org)
+        if found is None:
+            found = self._domains[org] = {}
+            for who in dict.fromkeys((*self._given[org], *self._named)):
+                if who.kind is WhoKind.EMAIL:
+                    found.setdefault(email_domain(who.value), []).append(who)
+        return found
+
+    def sorted(self, keys: Iterable[Who], org: str | None, changed: dict[Who, Terms] | None = None) -> Place:
         """Return who-keys by sort.
 
         Args:
@@ -123,7 +146,7 @@ class Standings:
             org: in which org.
             changed: who-keys that are given something else than there; None for none.
         """
-        given = {**self._given[org], **changed} if changed else self._given[org]
+        given: Mapping[Who, Terms] = ChainMap(changed, self._given[org]) if changed else self._given[org]
         found: Place = {}
         subs: set[str] = set()
         for who in keys:
@@ -132,14 +155,21 @@ class Standings:
             elif sub_of(who) not in subs:
                 subs.add(sub_of(who))
         if subs:
-            by_sub: dict[str, dict[Who, None]] = {sub: dict.fromkeys(self._subs.get(sub, ())) for sub in sorted(subs)}
-            for who in given:
-                if who.kind is WhoKind.SUB and sub_of(who) in by_sub:
-                    by_sub[sub_of(who)][who] = None
-            for forms in by_sub.values():
+            for sub in sorted(subs):
+                forms = dict.fromkeys((*self._subs.get(sub, ()), *self._with_sub(org).get(sub, ())))
                 made = frozenset(self._form(who, given) for who in forms)
                 number = self._number(Sort(WhoKind.SUB, None, self._nothing, forms=made))
                 found.setdefault(number, []).append(next(iter(forms)))
+        return found
+
+    def _with_sub(self, org: str | None) -> dict[str, list[Who]]:
+        """Return the who-keys of each `sub` that is given something in an org."""
+        found = self._by_sub.get(org)
+        if found is None:
+            found = self._by_sub[org] = {}
+            for who in self._given[org]:
+                if who.kind is WhoKind.SUB:
+                    found.setdefault(sub_of(who), []).append(who)
         return found
 
     def _sort(self, who: Who, given: Mapping[Who, Terms]) -> int:
