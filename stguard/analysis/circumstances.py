@@ -213,31 +213,37 @@ class Asking:
         Args:
             org: in which org; None for none.
             at: Unix seconds; None: at every moment.
-            instead: who-keys that stand there too, by sort; None for none.
+            instead: who-keys that stand there too, by sort, as if they were others; None for none.
         """
         fixed = self._fixed.get(org)
         if fixed is None:
             place = self._standings.place(org)
             unassigned = self._standings.unassigned(self._marks, org) if self._marks else {}
             if unassigned:
-                place = _joined(place, unassigned)
+                place = self._joined(place, unassigned)
             fixed = self._fixed[org] = place, self._always_there(place)
         place, always = fixed
-        more = None if instead is None else self._always_there(instead)
-        if always is not None and more is None and instead is None:
-            crowds = {always: _ALL_TIME}
-        elif always is not None and more is not None:
-            crowds = {always | more: _ALL_TIME}
-        else:
-            crowds = self._crowds(place if instead is None else _joined(place, instead), at)
-        for crowd, times in crowds.items():
+        if instead is not None:
+            more = self._always_there(instead)
+            always = None if always is None or more is None or self._names_everyone(instead) else always | more
+            place = self._joined(place, instead)
+        for crowd, times in ({always: _ALL_TIME} if always is not None else self._crowds(place, at)).items():
 
             def members(times: Sequence[Stretch] = times) -> Mapping[Alike, Sequence[Who]]:
-                return self._members(place if instead is None else _joined(place, instead), times)
+                return self._members(place, times)
 
             yield Case(org, self._outcome(org, crowd), self._sent, members)
 
     # --- who is there when
+
+    def _names_everyone(self, place: Place) -> bool:
+        return any(self._standings.sorts[number].kind is WhoKind.EVERYONE for number in place)
+
+    def _joined(self, place: Place, more: Place) -> Place:
+        """Return both; of what everyone is given only the latter."""
+        if self._names_everyone(more):
+            place = {number: keys for number, keys in place.items() if not self._names_everyone({number: keys})}
+        return {**place, **{number: [*place.get(number, ()), *keys] for number, keys in more.items()}}
 
     def _always_there(self, place: Place) -> Crowd | None:
         """Return who is there, where that is so at every moment; None where it isn't."""
@@ -365,10 +371,6 @@ class Asking:
         answers = tuple(Answer(people, form, number, org=org) for number, form in enumerate(self._forms))
         allowed = (answer.allowed() if knows else NEVER for knows, answer in zip(known, answers, strict=True))
         return Outcome(people, answers, tuple(allowed))
-
-
-def _joined(place: Place, more: Place) -> Place:
-    return {**place, **{number: [*place.get(number, ()), *keys] for number, keys in more.items()}}
 
 
 def _at(pieces: Pieces, at: float) -> int:

@@ -7,7 +7,7 @@ and moment that occurs in either policy, and "anyone else". A difference that is
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stguard import engine
@@ -179,8 +179,9 @@ class _Comparison:
             for name, key in zip(names, case.keys(fact) or (None,) * len(names), strict=True):
                 yield Told(name, org, action, self._because(action, asked, key, org, gained=gained))
         else:
-            who = " and ".join(case.names(fact)[0] for fact in found.together if fact.unknown != MEMBER) or SIGNED_IN
-            yield Told(who, org, action, self._because(action, asked, gained=gained))
+            because = self._because(action, asked, gained=gained)
+            for names in product(*(case.names(fact) for fact in found.together if fact.unknown != MEMBER)):
+                yield Told(" and ".join(names) or SIGNED_IN, org, action, because)
 
     # --- why
 

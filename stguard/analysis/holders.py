@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from stguard.analysis.circumstances import ANY_OTHER_ORG, Asking, Side, orgs_of
@@ -83,16 +84,18 @@ def _told(
     if not together:
         yield SIGNED_IN, "anyone who is signed in may"
         return
-    names = [case.names(fact)[0].replace(f"permission:{THIS}", f"permission:{action}") for fact in together]
+    named = [[_shown(name, action) for name in case.names(fact)] for fact in together]
     if len(together) > 1:
-        yield " and ".join(names), "these together"
+        yield from ((" and ".join(names), "these together") for names in product(*named))
         return
     fact = together[0]
-    if fact.alike is None:
-        for name in case.names(fact):
+    if fact.sent is not None:
+        for name in named[0]:
             kind, _, rest = name.partition(":")
-            shown = action if rest == THIS else rest
-            yield f"{kind}:{shown}", f"whoever the identity provider gives {kind} {quote(shown)}"
+            yield name, f"whoever the identity provider gives {kind} {quote(rest)}"
+        return
+    if fact.alike is None:
+        yield from ((name, "whoever the identity provider says this of") for name in named[0])
         return
     effects = dict(asking.asked[0].effects)
     for key in case.keys(fact):
@@ -101,3 +104,7 @@ def _told(
             f"assignment {quote(given[0].id)} gives role {quote(given[0].role)}" if given else "the rule names them"
         )
         yield str(key), because
+
+
+def _shown(name: str, action: str) -> str:
+    return f"permission:{action}" if name == f"permission:{THIS}" else name

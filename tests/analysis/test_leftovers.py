@@ -69,3 +69,9 @@ def test_what_nobody_can_reach_is_pointed_at() -> None:
 def test_a_rule_that_holds_for_everybody_is_pointed_at() -> None:
     text = BASE.replace("home: signed_in", "home: {any: [signed_in, {group: staff}]}")
     assert found(text) == [("constant", "page:home")]
+
+
+def test_what_everyone_is_given_counts_though_some_are_forbidden_it() -> None:
+    text = BASE.replace("domain: acme.com}", "everyone: signed_in, from: '2030-01-01T00:00:00Z', reason: r}")
+    text += "forbid: [{id: f, permission: 'report:view', group: contractors}]\n"
+    assert found(text) == []
