@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -185,7 +186,7 @@ class Asking:
         self._alike: Final[list[Alike]] = []
         self._pieces: Final[dict[int, Pieces]] = {}
         self._always: Final[dict[int, int]] = {}
-        self._fixed: Final[dict[str | None, tuple[Place, Crowd | None]]] = {}
+        self._fixed: Final[dict[str | None, tuple[Place, Counter[int] | None]]] = {}
         self._outcomes: Final[dict[object, Outcome]] = {}
         self._worked_out: Final = {} if worked_out is None else worked_out
 
@@ -206,28 +207,22 @@ class Asking:
         return any(role in effects for effects in self._effects)
 
     def cases(
-        self, org: str | None, *, at: float | None = None, instead: Place | None = None
+        self, org: str | None, *, at: float | None = None, instead: tuple[Place, Place] | None = None
     ) -> Iterator[Case]:
         """Yield who might ask in an org, and when each policy allows it; the same people once, whenever that is.
 
         Args:
             org: in which org; None for none.
             at: Unix seconds; None: at every moment.
-            instead: who-keys that stand there too, by sort, as if they were others; None for none.
+            instead: who-keys by the sort that they no longer belong to, and by the one they now do; None for none.
         """
-        fixed = self._fixed.get(org)
-        if fixed is None:
-            place = self._standings.place(org)
-            unassigned = self._standings.unassigned(self._marks, org) if self._marks else {}
-            if unassigned:
-                place = self._joined(place, unassigned)
-            fixed = self._fixed[org] = place, self._always_there(place)
-        place, always = fixed
-        if instead is not None:
-            more = self._always_there(instead)
-            always = None if always is None or more is None or self._names_everyone(instead) else always | more
-            place = self._joined(place, instead)
-        for crowd, times in ({always: _ALL_TIME} if always is not None else self._crowds(place, at)).items():
+        place, always = self._there(org)
+        taken, added = instead or ({}, {})
+        gone = [number for number, keys in taken.items() if {*place.get(number, ())} <= {*keys}]
+        crowd = None if always is None else self._changed(always, gone, added)
+        place = _changed_place(place, gone, added)
+        crowds = self._crowds(place, at) if crowd is None else {crowd: _ALL_TIME}
+        for crowd, times in crowds.items():
 
             def members(times: Sequence[Stretch] = times) -> Mapping[Alike, Sequence[Who]]:
                 return self._members(place, times)
@@ -236,24 +231,37 @@ class Asking:
 
     # --- who is there when
 
-    def _names_everyone(self, place: Place) -> bool:
-        return any(self._standings.sorts[number].kind is WhoKind.EVERYONE for number in place)
+    def _there(self, org: str | None) -> tuple[Place, Counter[int] | None]:
+        """Return the who-keys of an org, and how often each kind is there, where that is so at every moment."""
+        found = self._fixed.get(org)
+        if found is None:
+            place = self._standings.place(org)
+            unassigned = self._standings.unassigned(self._marks, org) if self._marks else {}
+            if unassigned:
+                place = _changed_place(place, (), unassigned)
+            for number in place:
+                if number not in self._pieces:
+                    self._make_pieces(number)
+            fixed = all(number in self._always for number in place)
+            found = self._fixed[org] = (
+                place,
+                Counter(map(self._always.__getitem__, place)) if fixed else None,
+            )
+        return found
 
-    def _joined(self, place: Place, more: Place) -> Place:
-        """Return both; of what everyone is given only the latter."""
-        if self._names_everyone(more):
-            place = {number: keys for number, keys in place.items() if not self._names_everyone({number: keys})}
-        return {**place, **{number: [*place.get(number, ()), *keys] for number, keys in more.items()}}
-
-    def _always_there(self, place: Place) -> Crowd | None:
-        """Return who is there, where that is so at every moment; None where it isn't."""
-        for number in place:
+    def _changed(self, always: Counter[int], gone: Sequence[int], added: Place) -> Crowd | None:
+        """Return who is there after a change, where that is so at every moment; None where it isn't."""
+        crowd = {*always}
+        if gone:
+            fewer = Counter(map(self._always.__getitem__, gone))
+            crowd -= {alike for alike, count in fewer.items() if always[alike] == count}
+        for number in added:
             if number not in self._pieces:
                 self._make_pieces(number)
-        try:
-            return frozenset(self._always[number] for number in place) - {_NOBODY}
-        except KeyError:
-            return None
+            if number not in self._always:
+                return None
+            crowd.add(self._always[number])
+        return frozenset(crowd - {_NOBODY})
 
     def _crowds(self, place: Place, at: float | None) -> dict[Crowd, list[Stretch]]:
         """Return who is there, with the stretches of time for which that is so."""
@@ -371,6 +379,13 @@ class Asking:
         answers = tuple(Answer(people, form, number, org=org) for number, form in enumerate(self._forms))
         allowed = (answer.allowed() if knows else NEVER for knows, answer in zip(known, answers, strict=True))
         return Outcome(people, answers, tuple(allowed))
+
+
+def _changed_place(place: Place, gone: Iterable[int], added: Place) -> Place:
+    if not gone and not added:
+        return place
+    kept = {number: keys for number, keys in place.items() if number not in {*gone}}
+    return kept | {number: [*kept.get(number, ()), *keys] for number, keys in added.items()}
 
 
 def _at(pieces: Pieces, at: float) -> int:

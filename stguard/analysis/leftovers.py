@@ -127,7 +127,7 @@ class _Taking:
             Asking((side, side), self._standings, action, worked_out=worked_out) for action in questions.values()
         ]
         self._orgs = orgs_of((side,))
-        self._known: dict[tuple[str | None, frozenset[int]], bool] = {}
+        self._known: dict[tuple[object, ...], bool] = {}
         self._differ: dict[People, bool] = {}
         tables = policy.tables
         self._apart = [
@@ -156,7 +156,11 @@ class _Taking:
         if any(other is not each and term_of(other) == term for other in self._standings.to(0, each.who, org)):
             return False
         instead = self._standings.without(each.who, term, org)
-        key = (org, frozenset(instead))
+        before, after = instead
+        place = self._standings.place(org)
+        # Somebody else of the same sort, and it makes no difference which of them it is.
+        alone = frozenset(number for number, keys in before.items() if len(place.get(number, ())) <= len(keys))
+        key = (org, frozenset(before), alone, frozenset(after))
         if key not in self._known:
             self._known[key] = any(
                 self._decide_otherwise(case)

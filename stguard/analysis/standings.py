@@ -118,15 +118,16 @@ class Standings:
             missing = [who for who in missing if who.kind is not WhoKind.SUB or sub_of(who) not in present]
         return self.sorted(missing, org) if missing else {}
 
-    def without(self, who: Who, term: Term, org: str | None) -> Place:
-        """Return the sorts of all that change when the last policy no longer gives a who-key something in an org."""
+    def without(self, who: Who, term: Term, org: str | None) -> tuple[Place, Place]:
+        """Return all that change when the last policy no longer gives a who-key something in an org, before and after.
+        """
         self.place(org)
         terms = self._given[org][who]
         changed = {who: (*terms[:-1], terms[-1] - {term})}
         keys = [who]
         if who.kind is WhoKind.DOMAIN:
             keys += self._in_domains(org).get(who.value, ())
-        return self.sorted(keys, org, changed)
+        return self.sorted(keys, org), self.sorted(keys, org, changed)
 
     def _in_domains(self, org: str | None) -> dict[str, list[Who]]:
         """Return the e-mails that policies name, by domain."""

@@ -75,3 +75,10 @@ def test_what_everyone_is_given_counts_though_some_are_forbidden_it() -> None:
     text = BASE.replace("domain: acme.com}", "everyone: signed_in, from: '2030-01-01T00:00:00Z', reason: r}")
     text += "forbid: [{id: f, permission: 'report:view', group: contractors}]\n"
     assert found(text) == []
+
+
+def test_what_is_asked_of_a_claim_for_one_assignment_only_counts_for_whose_claim_is_unknown() -> None:
+    text = BASE.replace("domain: acme.com}", "claim: {c: v}}").replace(
+        'reports: {permission: "report:view"}', 'reports: {not: {permission: "report:view"}}'
+    )
+    assert found(text + "forbid: [{id: f, permission: 'report:view', claim: {c: v}}]\n") == []
