@@ -39,8 +39,8 @@ from stguard.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stguard.analysis.question import Denial, Form
     from stguard.analysis.people import Mark
+    from stguard.analysis.question import Denial, Form
     from stguard.model import Rule
 
 
@@ -78,7 +78,9 @@ class Answer:
     def meet(self, roles: frozenset[str]) -> Function:
         """Return when all of these roles are held, whether or not they count together."""
         both, any_ = self._diagrams.both, self._diagrams.any
-        return both(*(any_(has for effect, has in self._held.items() if (role,) in effect.held) for role in sorted(roles)))
+        return both(
+            *(any_(has for effect, has in self._held.items() if (role,) in effect.held) for role in sorted(roles))
+        )
 
     # --- roles
 
@@ -91,9 +93,9 @@ class Answer:
             if given.maybe != NEVER:
                 direct[effect], maybe[effect] = [given.true], [given.maybe]
         for sent, function in people.sent.items():
-            effect = sent.means[self._number]
-            if isinstance(effect, Effect):
-                direct.setdefault(effect, []).append(function)
+            meant = sent.means[self._number]
+            if isinstance(meant, Effect):
+                direct.setdefault(meant, []).append(function)
         for effect, everywhere in form.effects:
             if everywhere:
                 maybe.setdefault(effect, []).append(people.flag(UNKNOWN_ROLES))
@@ -138,7 +140,9 @@ class Answer:
         """Return when one of these effects is held, or might be."""
         listed = [effect for effect in effects if effect in self._sure]
         found = [self._sure[effect] for effect in listed]
-        return self._diagrams.any(found if sure else [*found, *(each for effect in listed for each in self._maybe[effect])])
+        return self._diagrams.any(
+            found if sure else [*found, *(each for effect in listed for each in self._maybe[effect])]
+        )
 
     def _role(self, names: tuple[str, ...], *, sure: bool) -> Function:
         held = self._among((effect for effect in self._sure if names in effect.held), sure=sure)

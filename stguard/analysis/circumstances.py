@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from math import inf
+from itertools import pairwise
+from math import inf, nextafter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stguard.analysis.answer import Answer
-from stguard.analysis.diagram import NEVER, Diagrams, Function
+from stguard.analysis.diagram import NEVER, Diagrams, EntangledError, Function
 from stguard.analysis.people import Alike, Denied, Given, Mark, Marks, People, Sent, keys_of
 from stguard.analysis.question import NO_EFFECT, THIS, Effect, Questions, form_of, renamed_effect, rules_in
 from stguard.analysis.standings import Sort, Standings, sub_of
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from stguard.analysis.people import Fact
-    from stguard.analysis.question import Question
+    from stguard.analysis.question import Form, Question
     from stguard.analysis.standings import Place
     from stguard.policy import Policy
 
@@ -161,7 +162,12 @@ class Asking:
     """Ask several policies for one action, in whichever org."""
 
     def __init__(
-        self, sides: Sequence[Side], standings: Standings, action: str, *, worked_out: dict[object, Outcome] | None = None
+        self,
+        sides: Sequence[Side],
+        standings: Standings,
+        action: str,
+        *,
+        worked_out: dict[object, Outcome] | None = None,
     ) -> None:
         """Take the policies and what is asked for.
 
@@ -169,18 +175,18 @@ class Asking:
             sides: the policies.
             standings: what they say of who-keys.
             action: what is asked for.
-            worked_out: what was worked out for other actions under the same policies, to use it again; None: nothing.
+            worked_out: what was worked out for other actions of the same policies, to use it again; None: nothing.
         """
         self._sides: Final = tuple(sides)
         self._standings: Final = standings
         self.asked: Final = tuple(side.questions.about(action) for side in sides)
-        self._orgs: Final = {org for asked in self.asked for org in _orgs_in(asked)}
         self._forms, names = zip(*map(form_of, self.asked), strict=True)
+        self._orgs: Final = {org for form in self._forms for org in _orgs_in(form)}
         self._effects: Final = [
             {role: renamed_effect(effect, its) for role, effect in effects_of(asked, side.policy.roles).items()}
             for side, asked, its in zip(sides, self.asked, names, strict=True)
         ]
-        self._marks: Final = _marks_of(self.asked, names)
+        self._marks: Final = _marks_of(self._forms)
         self._sent: Final = self._sort_sent(action, names)
         self._numbers: Final[dict[Alike, int]] = {}
         self._alike: Final[list[Alike]] = []
@@ -265,34 +271,26 @@ class Asking:
 
     def _crowds(self, place: Place, at: float | None) -> dict[Crowd, list[Stretch]]:
         """Return who is there, with the stretches of time for which that is so."""
-        present: dict[int, int] = {}
+        present: Counter[int] = Counter()
         turns: dict[float, list[tuple[int, int]]] = {}
         for number in place:
             pieces = self._pieces.get(number) or self._make_pieces(number)
             if at is not None:
                 pieces = ((-inf, _at(pieces, at)),)
-            for start, alike in pieces[:1]:
-                if alike != _NOBODY:
-                    present[alike] = present.get(alike, 0) + 1
-            for (_, before), (start, alike) in zip(pieces, pieces[1:]):
-                turns.setdefault(start, []).extend(
-                    (each, change) for each, change in ((before, -1), (alike, 1)) if each != _NOBODY
-                )
+            present[pieces[0][1]] += 1
+            for (_, before), (start, alike) in pairwise(pieces):
+                turns.setdefault(start, []).extend(((before, -1), (alike, 1)))
+        crowd = frozenset(present) - {_NOBODY}
+        if at is not None:
+            return {crowd: [(at, nextafter(at, inf))]}
         found: dict[Crowd, list[Stretch]] = {}
-        moments = [-inf if at is None else at, *sorted(turns)]
-        crowd = frozenset(present)
-        for start, end in zip(moments, [*moments[1:], inf], strict=True):
-            if start in turns:
-                changed = False
-                for each, change in turns[start]:
-                    count = present.get(each, 0) + change
-                    changed = changed or count == 0 or each not in present
-                    present[each] = count
-                if changed:
-                    for each, _ in turns[start]:
-                        if present.get(each) == 0:
-                            del present[each]
-                    crowd = frozenset(present)
+        for start, end in pairwise((-inf, *sorted(turns), inf)):
+            before_turn = {alike for alike, _ in turns.get(start, ()) if present[alike]}
+            for alike, change in turns.get(start, ()):
+                present[alike] += change
+            after_turn = {alike for alike, _ in turns.get(start, ()) if present[alike]}
+            if before_turn != after_turn:
+                crowd = (crowd - before_turn | after_turn) - {_NOBODY}
             found.setdefault(crowd, []).append((start, end))
         return found
 
@@ -342,7 +340,7 @@ class Asking:
             marks.update(self._marks.get(sort.named, ()))
         return frozenset(marks)
 
-    def _members(self, place: Place, times: list[Stretch]) -> Mapping[Alike, Sequence[Who]]:
+    def _members(self, place: Place, times: Sequence[Stretch]) -> Mapping[Alike, Sequence[Who]]:
         """Return by kind who belongs to it at some time within stretches of time."""
         found: dict[Alike, list[Who]] = {}
         ends = [end for _, end in times]
@@ -370,7 +368,12 @@ class Asking:
             key = (self._forms, frozenset(self._sent), named, place)
             outcome = self._worked_out.get(key)
             if outcome is None:
-                outcome = self._worked_out[key] = self._work_out(org, named, known)
+                try:
+                    outcome = self._worked_out[key] = self._work_out(org, named, known)
+                except RecursionError as error:
+                    raise EntangledError(
+                        "the rules name too much to be worked out; split them up"
+                    ) from error
             self._outcomes[crowd, place] = outcome
         return outcome
 
@@ -392,28 +395,27 @@ def _at(pieces: Pieces, at: float) -> int:
     return next(alike for start, alike in reversed(pieces) if start <= at)
 
 
-def _denials_in(asked: Question) -> Iterator[tuple[Who, str | None, str | None]]:
+def _denials_in(asked: Form) -> Iterator[tuple[Who, str | None, str | None]]:
     yield from ((who, org, None) for who, org in asked.denials)
     for name, denials in asked.permission_denials:
         yield from ((who, org, name) for who, org in denials)
 
 
-def _orgs_in(asked: Question) -> Iterator[str]:
+def _orgs_in(asked: Form) -> Iterator[str]:
     for rule in rules_in(asked.rule):
         if isinstance(rule, OrgIs):
             yield from rule.names
     yield from (org for _, org, _ in _denials_in(asked) if org is not None)
 
 
-def _marks_of(asked: Sequence[Question], names: Sequence[Mapping[str, str]]) -> dict[Who, Marks]:
+def _marks_of(forms: Sequence[Form]) -> dict[Who, Marks]:
     """Return the who-keys that rules and forbids name in a question, with what they do with them."""
     found: dict[Who, set[Mark]] = {}
-    for number, (each, its) in enumerate(zip(asked, names, strict=True)):
-        for who, org, name in _denials_in(each):
+    for number, form in enumerate(forms):
+        for who, org, name in _denials_in(form):
             if who.kind not in {WhoKind.EVERYONE, WhoKind.ROLE}:
-                mark = Denied(number, org, None if name is None else its[name], who.kind, who.claim)
-                found.setdefault(who, set()).add(mark)
-        for rule in rules_in(each.rule):
+                found.setdefault(who, set()).add(Denied(number, org, name, who.kind, who.claim))
+        for rule in rules_in(form.rule):
             for who in keys_of(rule):
                 found.setdefault(who, set()).add(rule)
     return {who: frozenset(marks) for who, marks in found.items()}

@@ -130,9 +130,8 @@ class _Taking:
         self._known: dict[tuple[object, ...], bool] = {}
         self._differ: dict[People, bool] = {}
         tables = policy.tables
-        self._apart = [
-            bool(held & together) for held in tables.holds for together in [_any_of(each for _, each in tables.separations)]
-        ]
+        together = _any_of(each for _, each in tables.separations)
+        self._apart = [bool(held & together) for held in tables.holds]
         self._denied = _any_of(block.permissions for block in tables.blocks)
 
     def grants_alone(self, each: Assignment, others: list[Assignment]) -> bool:

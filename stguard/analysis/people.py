@@ -29,9 +29,8 @@ UNKNOWN_SUB: Final = "sub unknown"
 MEMBER: Final = "member"
 
 
-
 class Given(NamedTuple):
-    """Say that one of the policies that are compared gives somebody a role that counts here now, and what it changes."""
+    """Say that one of the policies gives somebody a role that counts here now, and what that changes."""
 
     number: int
     effect: Effect

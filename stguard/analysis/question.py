@@ -14,6 +14,10 @@ from stguard.model import (
     PAGE_ACTION,
     AllOf,
     AnyOf,
+    ClaimIs,
+    DomainIs,
+    EmailIs,
+    GroupIs,
     Not,
     OrgIs,
     PermissionIs,
@@ -129,15 +133,38 @@ def renamed_effect(effect: Effect, names: Mapping[str, str]) -> Effect:
 
 
 def _renamed(rule: Rule, names: Mapping[str, str]) -> Rule:
+    """Return the rule with other names for permissions, and with alternatives of one kind put together."""
     match rule:
-        case AnyOf(rules) | AllOf(rules):
-            return type(rule)(tuple(_renamed(part, names) for part in rules))
+        case AnyOf(rules):
+            return AnyOf(_together([_renamed(part, names) for part in rules]))
+        case AllOf(rules):
+            return AllOf(tuple(_renamed(part, names) for part in rules))
         case Not(part):
             return Not(_renamed(part, names))
         case PermissionIs(permissions):
             return PermissionIs(tuple(names[name] for name in permissions))
         case _:
             return rule
+
+
+def _together(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Put alternatives together that name groups, e-mails, domains or values of one claim."""
+    others: list[Rule] = []
+    names: dict[type[GroupIs | EmailIs | DomainIs], dict[str, None]] = {}
+    values: dict[str, dict[str, None]] = {}
+    for rule in rules:
+        match rule:
+            case GroupIs(named) | EmailIs(named) | DomainIs(named):
+                names.setdefault(type(rule), {}).update(dict.fromkeys(named))
+            case ClaimIs(claim, named):
+                values.setdefault(claim, {}).update(dict.fromkeys(named))
+            case _:
+                others.append(rule)
+    return (
+        *others,
+        *(kind(tuple(named)) for kind, named in names.items()),
+        *(ClaimIs(claim, tuple(named)) for claim, named in values.items()),
+    )
 
 
 def rules_in(rule: Rule | None) -> Iterator[Rule]:

@@ -119,8 +119,7 @@ class Standings:
         return self.sorted(missing, org) if missing else {}
 
     def without(self, who: Who, term: Term, org: str | None) -> tuple[Place, Place]:
-        """Return all that change when the last policy no longer gives a who-key something in an org, before and after.
-        """
+        """Return all that change when the last policy gives a who-key something no more: before, and after."""
         self.place(org)
         terms = self._given[org][who]
         changed = {who: (*terms[:-1], terms[-1] - {term})}
@@ -219,7 +218,7 @@ def _named(policies: Iterable[PolicyParts]) -> dict[Who, Who]:
         for forbid in parts.forbids:
             if forbid.who.kind not in {WhoKind.EVERYONE, WhoKind.ROLE}:
                 naming.setdefault(forbid.who, {})[number, forbid.org, forbid.permissions, forbid.pages] = None
-        for rule in {each: None for rule in _rules(parts) for each in rules_in(rule)}:
+        for rule in {inside: None for each in _rules(parts) for inside in rules_in(each)}:
             for who in keys_of(rule):
                 naming.setdefault(who, {})[rule] = None
     first: dict[Hashable, Who] = {}

@@ -151,6 +151,38 @@ def test_rules_that_depend_on_each_other_in_too_many_ways_are_said_so_in_time(mo
         diff(SINGLE, text)
 
 
+def test_of_facts_that_it_takes_together_every_combination_is_listed() -> None:
+    page = "reports: {all: [{group: [staff, board]}, {claim: {team: red}}]}"
+    found = diff(SINGLE.replace('reports: {permission: "report:view"}', page), SINGLE.replace("reports: {", "other: {"))
+    assert {each.who for each in found.losses} == {
+        "group:board and claim:team=red",
+        "group:staff and claim:team=red",
+    }
+
+
+@pytest.mark.parametrize("shape", ["{{any: [{}]}}", "{{not: {{not: {{any: [{}]}}}}}}"])
+def test_a_rule_that_names_more_groups_than_calls_can_nest_is_worked_out(shape: str) -> None:
+    many = shape.format(", ".join(f"{{group: g{number}}}" for number in range(1_300)))
+    found = diff(SINGLE.replace("home: signed_in", f"home: {many}"), SINGLE)
+    assert lines(found.gains) == [("signed_in", None, "page:home")]
+    assert not found.losses
+
+
+def test_whoever_is_given_a_role_for_a_time_only_is_named_whenever_that_is() -> None:
+    rows = "".join(
+        f"  - {{id: n{number}, role: viewer, email: u{number}@x.io, from: '{2030 + number}-01-01T00:00:00Z',"
+        f" until: '{2031 + number}-01-01T00:00:00Z', reason: x}}\n"
+        for number in range(5)
+    )
+    text = SINGLE.replace("pages:", f"{rows}pages:")
+    found = diff(text, text.replace('viewer: {allow: "report:view"}', 'viewer: {allow: "report:*"}'))
+    assert {each.who for each in found.gains} == {
+        "email:ann@acme.com",
+        "role:viewer",
+        *(f"email:u{number}@x.io" for number in range(5)),
+    }
+
+
 # --- brute force
 
 
