@@ -224,7 +224,7 @@ class Asking:
         """
         place, always = self._there(org)
         taken, added = instead or ({}, {})
-        gone = [number for number, keys in taken.items() if {*place.get(number, ())} <= {*keys}]
+        gone = [number for number, keys in taken.items() if number in place and {*place[number]} <= {*keys}]
         crowd = None if always is None else self._changed(always, gone, added)
         place = _changed_place(place, gone, added)
         crowds = self._crowds(place, at) if crowd is None else {crowd: _ALL_TIME}

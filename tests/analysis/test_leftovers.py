@@ -82,3 +82,10 @@ def test_what_is_asked_of_a_claim_for_one_assignment_only_counts_for_whose_claim
         'reports: {permission: "report:view"}', 'reports: {not: {permission: "report:view"}}'
     )
     assert found(text + "forbid: [{id: f, permission: 'report:view', claim: {c: v}}]\n") == []
+
+
+def test_a_domain_whose_people_are_named_by_rules_elsewhere_is_looked_at_too() -> None:
+    text = BASE.replace("home: signed_in", "home: {email: ann@acme.com}") + (
+        "forbid: [{id: f, permission: 'report:*', email: bob@acme.com}]\n"
+    )
+    assert found(text) == []
