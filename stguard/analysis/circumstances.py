@@ -296,6 +296,11 @@ class Asking:
 
     def _make_pieces(self, number: int) -> Pieces:
         sort = self._standings.sorts[number]
+        given = zip(self._effects, sort.terms, strict=True)
+        counts = any(each.role in effects for effects, terms in given for each in terms)
+        if not counts and sort.named is None and not sort.forms:
+            self._pieces[number], self._always[number] = ((-inf, _NOBODY),), _NOBODY
+            return self._pieces[number]
         pieces: list[tuple[float, int]] = []
         for start in sorted({-inf, *self._edges(sort)}):
             alike = self._alike_to(sort, start)
@@ -371,9 +376,7 @@ class Asking:
                 try:
                     outcome = self._worked_out[key] = self._work_out(org, named, known)
                 except RecursionError as error:
-                    raise EntangledError(
-                        "the rules name too much to be worked out; split them up"
-                    ) from error
+                    raise EntangledError("the rules name too much to be worked out; split them up") from error
             self._outcomes[crowd, place] = outcome
         return outcome
 

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from stguard.app.standing import Standing
     from stguard.policy import Policy
 
-MANY: Final = 300
+MANY: Final = 10_000
 """Assignments from which looking for what changes nothing takes long enough to be asked for."""
+
+MANY_PERIODS: Final = 300
+"""Assignments for a time from which it does: each begins and ends at moments of its own."""
 
 _MARKS: Final = {Share.ALL: YES, Share.SOME: "in some", Share.NONE: ""}
 
@@ -139,7 +142,9 @@ def _found(policy: Policy, day: int) -> tuple[Leftover, ...]:
 
 def _leftovers(policy: Policy) -> None:
     st.subheader("What changes nothing", anchor=False)
-    if len(policy.parts.assignments) > MANY and not st.button(
+    assignments = policy.parts.assignments
+    periods = sum(each.since is not None or each.until is not None for each in assignments)
+    if (len(assignments) > MANY or periods > MANY_PERIODS) and not st.button(
         "Look for it", key="stguard_admin_leftovers", icon=":material/search:"
     ):
         st.caption("Looking through a policy of this size can take a minute.")
