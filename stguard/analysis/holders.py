@@ -63,9 +63,11 @@ def holders(policy: Policy, action: str, *, org: str | None = None, at: float) -
                 for who, because in _told(asking, standings, action, case, together):
                     found.setdefault((who, because), []).append(place)
     named = [place for place in places if place is not None]
+    # Whom the policy names or gives a role stands before whom an identity API gives the permission itself.
+    ordered = sorted(found.items(), key=lambda each: each[0][0].startswith("permission:"))
     return tuple(
         Holder(who=who, org=shown, because=because)
-        for (who, because), where in found.items()
+        for (who, because), where in ordered
         for shown in _places(who, where, named)
     )
 
