@@ -10,6 +10,7 @@ import pytest
 import streamlit as st
 from starlette.datastructures import Headers
 from streamlit import config
+from streamlit.runtime.state.session_state import SessionState
 from streamlit.testing.v1 import AppTest
 
 from stguard.app import private
@@ -255,3 +256,62 @@ st.write(str(private.keys_of_widgets(private.context(), ("mine", "theirs", "neit
 """)
     assert at.markdown[0].value == "('theirs',)"
     assert at.run().markdown[0].value == "('theirs',)"
+
+
+PINNED = """
+private.hook_input(lambda pinned, sent: ([each for each in sent if private.widget_key(each.id) == "heard"], False))
+private.hook_input(lambda pinned, sent: (sent, True))  # once is enough
+ctx = private.context()
+if st.button("Pin", key="heard"):
+    private.pin(ctx, "a thing")
+st.checkbox("Tick", key="tick", on_change=lambda: st.session_state.update(called=True))
+st.write(str(private.pinned(ctx)), str(st.session_state["tick"]), str("called" in st.session_state))
+"""
+
+
+def test_where_something_is_pinned_it_is_asked_what_of_the_input_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SessionState, "on_script_will_rerun", getattr(REAL, "__wrapped__", REAL))
+    at = run(PINNED)
+    at.checkbox(key="tick").check().run()
+    assert at.markdown[0].value == "None True True"
+    at.checkbox(key="tick").uncheck().run()
+    at.button(key="heard").click().run()
+    assert at.markdown[0].value == "a thing False True"
+    at.checkbox(key="tick").check().run()
+    assert at.markdown[0].value == "a thing False True"
+
+
+REAL: Any = SessionState.on_script_will_rerun
+
+
+def test_what_is_pinned_is_not_reached_by_clearing_the_session_state() -> None:
+    at = run("""
+ctx = private.context()
+if private.pinned(ctx) is None:
+    private.pin(ctx, "a thing")
+else:
+    st.session_state.clear()
+    st.write(str(private.pinned(ctx)))
+    private.pin(ctx, None)
+    st.write(str(private.pinned(ctx)))
+    private.pin(ctx, None)
+""").run()
+    assert [each.value for each in at.markdown] == ["a thing", "None"]
+
+
+def test_input_that_is_taken_another_way_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SessionState, "on_script_will_rerun", lambda self, message: (self, message))
+    with pytest.raises(ConfigurationError, match="takes what the browser sends another way"):
+        private.hook_input(lambda _pinned, sent: (sent, True))
+
+
+def test_a_click_is_told_from_a_value() -> None:
+    click = private.WidgetState(id="$$ID-1-a", trigger_value=True)
+    nothing = private.WidgetState(id="$$ID-1-a", trigger_value=False)
+    value = private.WidgetState(id="$$ID-1-a", bool_value=True)
+    message, silence = private.WidgetState(id="$$ID-2-b"), private.WidgetState(id="$$ID-3-None")
+    message.chat_input_value.data = "hello"
+    silence.chat_input_value.SetInParent()
+    assert [*map(private.is_click, (click, nothing, value, message, silence))] == [True, False, False, True, False]
+    assert [*map(private.is_momentary, (click, nothing, value, silence))] == [True, True, False, True]
+    assert [private.widget_key(each.id) for each in (click, message, silence)] == ["a", "b", None]

@@ -2,7 +2,7 @@
 
     run       the script run: who calls, for whom, which part of the script is running
     pages     page objects
-    hooks     what a page registers, and the files it is given
+    hooks     what a page registers, what the browser sends, and the files a session is given
     caches    the caches
     errors    how uncaught exceptions are drawn
     server    the server: its script, its paths, its cookies
@@ -15,6 +15,7 @@ and what raises is refused.
 """
 
 from streamlit.navigation.page import StreamlitPage
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.runtime.scriptrunner import ScriptRunContext
 
 from stguard.app.private.caches import cache_depth, forget, function_key, is_cached, value_key
@@ -27,8 +28,14 @@ from stguard.app.private.hooks import (
     hook_callbacks,
     hook_deferred,
     hook_fragments,
+    hook_input,
     hook_lazy_sources,
+    is_click,
+    is_momentary,
+    pin,
+    pinned,
     watch_files,
+    widget_key,
 )
 from stguard.app.private.login import cookie_secret, ensure_cookie_secret, exercise_login, leave_for, set_login
 from stguard.app.private.pages import (
@@ -91,6 +98,7 @@ __all__ = [
     "Probe",
     "ScriptRunContext",
     "StreamlitPage",
+    "WidgetState",
     "already_shown",
     "asked_page",
     "bind_registered",
@@ -112,6 +120,7 @@ __all__ = [
     "hook_deferred",
     "hook_errors",
     "hook_fragments",
+    "hook_input",
     "hook_lazy_sources",
     "hook_users",
     "in_cached_function",
@@ -120,9 +129,11 @@ __all__ = [
     "in_sidebar",
     "is_cached",
     "is_callback_caller",
+    "is_click",
     "is_complete",
     "is_default",
     "is_fragment_caller",
+    "is_momentary",
     "keys_of_widgets",
     "leave_for",
     "live_user",
@@ -131,6 +142,8 @@ __all__ = [
     "main_script",
     "page_name",
     "page_source",
+    "pin",
+    "pinned",
     "recall",
     "remember",
     "replace_source",
@@ -151,5 +164,6 @@ __all__ = [
     "user_of",
     "value_key",
     "watch_files",
+    "widget_key",
     "wrapper_of",
 ]

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import streamlit as st
 from streamlit import runtime
+from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 from streamlit.runtime.fragment import MemoryFragmentStorage
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
-from streamlit.runtime.state.common import WidgetMetadata
+from streamlit.runtime.state.common import WidgetMetadata, user_key_from_element_id
 from streamlit.runtime.state.session_state import SessionState
 
 from stguard.app.private.run import context
@@ -134,6 +135,112 @@ def hook_lazy_sources(bind: Bind) -> None:
     _hook(DataframeSourceManager, "register_source", parameters=("self", "source"), bind=with_bound)
 
 
+# --- what the browser sends ------------------------------------------------------------------------------------------
+
+_PINNED: Final = "$$ID-stguard_pinned-None"
+"""Id of a widget that is never drawn, whose metadata holds what is pinned."""
+
+Keep = Callable[[Any, "Sequence[WidgetState]"], "tuple[Sequence[WidgetState], bool]"]
+"""Takes what is pinned and what the browser sent; returns what counts, and whether the rest of the rerun does too."""
+
+
+def pin(ctx: ScriptRunContext, thing: object) -> None:
+    """Keep an object for the session, where `st.session_state.clear()` doesn't reach it; None to let it go.
+
+    STREAMLIT 1.57 to 1.67: `WStates.widget_metadata`, which is never pruned, and of which each entry is asked for by
+    the id of a widget.
+    """
+    metadata_by_id = ctx.session_state._state._new_widget_state.widget_metadata
+    if thing is None:
+        metadata_by_id.pop(_PINNED, None)
+    else:
+        metadata_by_id[_PINNED] = dataclasses.replace(_metadata(), id=_PINNED, callback_args=(thing,))
+
+
+def pinned(ctx: ScriptRunContext) -> Any:
+    """Return what `pin` has kept for the session; None for nothing."""
+    return _pinned_in(ctx.session_state._state)
+
+
+def _pinned_in(state: SessionState) -> Any:
+    metadata = state._new_widget_state.widget_metadata.get(_PINNED)
+    return None if metadata is None else (metadata.callback_args or (None,))[0]
+
+
+def widget_key(widget_id: str) -> str | None:
+    """Return the key that a widget's id ends with; None for a widget without one."""
+    return user_key_from_element_id(widget_id)
+
+
+def is_momentary(state: WidgetState) -> bool:
+    """Tell whether this is sent once, as a click or a message is, and not kept as the value of a widget."""
+    return state.WhichOneof("value") in _MOMENTARY
+
+
+def is_click(state: WidgetState) -> bool:
+    """Tell whether something was clicked or sent; tools also send that nothing was."""
+    field = state.WhichOneof("value")
+    if field not in _MOMENTARY:
+        return False
+    value: object = getattr(state, field)
+    size = getattr(value, "ByteSize", None)
+    return bool(value) if size is None else size() > 0
+
+
+_MOMENTARY: Final = ("trigger_value", "string_trigger_value", "json_trigger_value", "chat_input_value")
+
+
+def hook_input(keep: Keep) -> None:
+    """Ask `keep` what counts of what the browser sends, before any callback, in a session where something is pinned.
+
+    STREAMLIT 1.57 to 1.67: `SessionState.on_script_will_rerun(widget_states, ...)` puts what was sent into the state
+    and calls the callbacks. Later versions give it triggers to repeat as well, by name.
+
+    Raises:
+        ConfigurationError: the method is not what it was when it was read.
+    """
+    method: Any = getattr(SessionState, "on_script_will_rerun", None)
+    if getattr(method, HOOKED, False):
+        return
+    names = [*inspect.signature(method).parameters] if inspect.isfunction(method) else []
+    if len(names) < _SELF_AND_SENT or names[0] != "self" or not names[1].endswith("widget_states"):
+        raise ConfigurationError(
+            f"this Streamlit ({st.__version__}) takes what the browser sends another way than stguard knows; "
+            'use a supported version, or configure(hooks="off")'
+        )
+
+    @functools.wraps(method)
+    def hooked(self: SessionState, *args: Any, **kwargs: Any) -> None:
+        before = _pinned_in(self)
+        given = args[0] if args else kwargs.get(names[1])
+        sent = [] if given is None else list(given.widgets)
+        if before is None:
+            method(self, *args, **kwargs)
+        else:
+            kept, goes_on = keep(before, sent)
+            rest = {name: each for name, each in kwargs.items() if name != names[1]}
+            if not goes_on:
+                # SECURITY: what a later version may add is dropped too, unless it is known to hold no input.
+                rest = {name: each for name, each in rest.items() if name == "is_history_navigation"}
+            method(self, WidgetStates(widgets=kept), *(args[1:] if goes_on else ()), **rest)
+        after = _pinned_in(self)
+        if after is not None and after is not before:
+            # Pinned by a callback: what came along with the click must not reach the script.
+            ids = {state.id for state in keep(after, sent)[0]}
+            states = self._new_widget_state.states
+            for widget_id in [each for each in states if each not in ids]:
+                del states[widget_id]
+
+    setattr(hooked, HOOKED, True)
+    SessionState.on_script_will_rerun = hooked  # type: ignore[method-assign]
+
+
+_SELF_AND_SENT: Final = 2
+
+
+# --- what is registered already, and trying it all -------------------------------------------------------------------
+
+
 def bind_registered(
     ctx: ScriptRunContext, *, callback: Bind, fragment: Bind, deferred: Bind, lazy_source: Bind
 ) -> None:
@@ -200,6 +307,7 @@ def exercise_hooks() -> list[str]:
         "fragments": _exercise_fragment,
         "deferred downloads": _exercise_deferred,
         "lazy tables": _exercise_lazy_source,
+        "what the browser sends": _exercise_input,
     }
     missed = []
     for name, exercise in ways.items():
@@ -259,6 +367,14 @@ def _exercise_lazy_source(probe: Probe) -> None:
         return
     entry: Any = DataframeSourceManager().register_source(probe, "stguard")  # type: ignore[arg-type]  # never loaded from
     entry.source()
+
+
+def _exercise_input(probe: Probe) -> None:
+    state = SessionState()
+    metadata = dataclasses.replace(_metadata(), id=_PINNED, callback_args=(probe,))
+    state._new_widget_state.set_widget_metadata(metadata)
+    state.on_script_will_rerun(WidgetStates(widgets=[WidgetState(id="$$ID-stguard-None", trigger_value=True)]))
+    probe.asked = probe.asked and not state._new_widget_state.states
 
 
 # --- which files a session is given ----------------------------------------------------------------------------------
