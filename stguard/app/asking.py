@@ -48,7 +48,9 @@ def _send(action: str, org: str | None) -> None:
     asked = standing()
     who = asked.subject
     key = None if who is None else key_of(who)
-    if who is None or key is None or not asked.settings.recent.takes_requests or asked.org != org:
+    if who is None or key is None or asked.viewer is not None:
+        return
+    if not asked.settings.recent.takes_requests or asked.org != org:
         return
     if asked.page(action.removeprefix(PAGE_ACTION), org=org).allowed:
         return

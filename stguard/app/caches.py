@@ -51,7 +51,7 @@ class _Part(bytes):
 
     @classmethod
     def of(cls, scope: _Scope) -> _Part:
-        parts = [scope.kind, scope.org, scope.subject, scope.policy]
+        parts = [scope.kind, scope.org, scope.subject, scope.policy, scope.viewed]
         made = cls(hashlib.sha256(json.dumps(parts).encode()).digest())
         made.scope = scope
         return made
@@ -67,6 +67,8 @@ class _Scope:
         subject: the subject's id and e-mail; None when the value is the org's.
         policy: the policy's version.
         multi_tenant: whether the policy has orgs.
+        viewed: who looks at the app, and as whom; None where nobody looks as somebody else. What is worked out then
+            follows from the rights of both.
     """
 
     kind: CacheScope
@@ -74,6 +76,7 @@ class _Scope:
     subject: tuple[str | None, str | None] | None
     policy: str
     multi_tenant: bool
+    viewed: tuple[str | None, str | None, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +196,14 @@ class ScopedCache(Generic[P, R]):
             # SECURITY: without an id, two people would share one key.
             raise _refusal(self._name, Reason.UNKNOWN, "a `sub` or a verified e-mail in the claims")
         policy = asked.policy
+        viewer, view = asked.viewer, asked.view
         return _Scope(
-            kind=self._scope, org=org, subject=subject, policy=policy.version, multi_tenant=policy.multi_tenant
+            kind=self._scope,
+            org=org,
+            subject=subject,
+            policy=policy.version,
+            multi_tenant=policy.multi_tenant,
+            viewed=None if viewer is None or view is None else (viewer.id, viewer.email, view.target.id),
         )
 
     def _scope_within(self, inside: _Inside) -> _Scope:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import streamlit as st
 
-from stguard.app import failures, private, screens, wishes
+from stguard.app import failures, private, screens, viewing, wishes
 from stguard.app.place import ENTRY_SCRIPT, Place, at, here_in
 from stguard.app.settings import Settings, known_settings
 from stguard.app.standing import (
@@ -142,7 +142,7 @@ def _may_run(binding: Binding) -> bool:
         return True
     try:
         asked = standing()
-        decision = binding.decide(asked.settings, asked.policy, asked.subject, org=asked.org)
+        decision = asked.both(lambda who: binding.decide(asked.settings, asked.policy, who, org=asked.org))
     except StguardError as error:
         log_once(error)
         return False
@@ -179,8 +179,8 @@ def _refused_outside(binding: Binding) -> Decision | None:
     if binding.unguarded:
         return None
     settings = binding.settings
-    if settings is None:
-        return refused("download")
+    if settings is None or binding.memo.view is not None:
+        return refused("download")  # outside a run it isn't known as whom the app is looked at
     policy = settings.policy()
     subject = None
     # SECURITY: `st.logout` empties the session's claims; what was registered before is gone for good.
@@ -249,6 +249,8 @@ class _Callback(_Bound):
     __slots__ = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  what the callback takes
+        if session_memo().view is not None:
+            return None  # SECURITY: nothing that would call it gets so far; should a way be found, it ends here
         if self.binding.unguarded:
             return self.function(*args, **kwargs)
         if not _may_run(self.binding):
@@ -262,6 +264,7 @@ class _Fragment(_Bound):
 
     def __call__(self) -> Any:  # noqa: ANN401  what the fragment returns
         if _may_run(self.binding):
+            screens.say_not_heard(session_memo().view)
             with at(self.binding.place):
                 return self.function()
         if self.binding.place.page is None and self.binding.subject is None:
@@ -339,6 +342,7 @@ def _unfit() -> str | None:
         private.hook_fragments(fragment)
         private.hook_deferred(deferred)
         private.hook_lazy_sources(lazy_source)
+        private.hook_input(viewing.keep)
         missed = private.exercise_hooks()
     except ConfigurationError as error:
         return str(error)

@@ -21,7 +21,7 @@ from stguard.app import failures, listed, mediation, orgs, private, screens
 from stguard.app.guard import rule_of
 from stguard.app.place import OURS, Place, at
 from stguard.app.private import StreamlitPage
-from stguard.app.standing import Standing, log_once, standing
+from stguard.app.standing import Memo, Standing, log_once, standing
 from stguard.errors import ConfigurationError, StguardError, quote
 from stguard.model import OnDeny, Page, Reason, Rule, SignedIn
 from stguard.policy import DEFAULT_PAGE
@@ -148,6 +148,9 @@ def navigation(
     menu_listed = {e.name: (e.section, e.extra) for e in entries if not e.link or e.section is not None}
     asked.memo.pages = listed.remember(private.script_key(ctx), menu_listed)
     try:
+        screens.show_view(asked)
+        if asked.view is not None and asked.view.ended is not None:
+            return st.navigation([_stand_in(_shows_nothing, title="Ended")], position="hidden")
         orgs.settle(asked)
         menu = _menu(asked, entries)
     except (StguardError, StreamlitAPIException):
@@ -156,7 +159,20 @@ def navigation(
         _LOG.exception("deciding about the menu failed; no page is shown")
         failure = ConfigurationError("deciding about the menu failed; the log says why")
         return st.navigation([_stand_in(_shows(failure), title="Not available")], position="hidden")
-    return st.navigation(menu, position=position, expanded=expanded)
+    current = st.navigation(menu, position=position, expanded=expanded)
+    if asked.memo.goes_to is not None:
+        _lead(asked.memo, menu, current)
+    return current
+
+
+def _lead(memo: Memo, menu: Mapping[str, Sequence[StreamlitPage]], current: StreamlitPage) -> None:
+    """Go to the page that a callback has named, once; where it isn't in the menu, to the default page."""
+    wanted, memo.goes_to = memo.goes_to, None
+    pages = [page for section in menu.values() for page in section if not page.is_external]
+    default = next((page for page in pages if private.is_default(page)), current)
+    target = next((page for page in pages if wanted and private.page_name(page) == wanted), default)
+    if target is not current:
+        st.switch_page(target)
 
 
 # --- what the author listed ------------------------------------------------------------------------------------------
@@ -272,7 +288,7 @@ def _locks(asked: Standing, entry: _Entry) -> bool:
 
 def _menu(asked: Standing, entries: Sequence[_Entry]) -> dict[str, list[StreamlitPage]]:
     org = asked.org
-    listed = frozenset(asked.policy.pages(asked.subject, org=org))
+    listed = asked.pages(org=org)
     allowed = {id(entry) for entry in entries if _allowed(asked, entry, listed=listed, org=org)}
     locked = {
         id(entry)
@@ -329,7 +345,7 @@ def _our_pages(
     """Return the pages of ours that stand where nothing else may: sign-in, a refusal, the choice of an org."""
     lost = bool(wanted) and wanted not in {entry.name for entry in shown if not entry.link}
     if lost and (asked_for := next((entry for entry in entries if entry.name == wanted), None)) is not None:
-        asked.settings.recent.refused(asked.subject, _decide(asked, asked_for))  # what no page of ours may tell them
+        asked.remember_refusal(_decide(asked, asked_for))  # what no page of ours may tell them
     if asked.subject is None:
         # Any address that isn't public shows the sign-in page, listed or not: what exists stays unknown.
         shows: Callable[[], None] = screens.login_page
@@ -357,7 +373,7 @@ def _choose_org(asked: Standing, entries: Sequence[_Entry], wanted: str) -> list
     if not asked.policy.multi_tenant or asked.org is not None:
         return []
     entry = next((entry for entry in entries if entry.name == wanted and not entry.link), None)
-    mine = asked.policy.memberships(asked.subject)
+    mine = asked.memberships()
     if entry is None or not any(_decide_in(asked, entry, org=membership.org).allowed for membership in mine):
         return []
     refuses = partial(_shows_refusal, _decide(asked, entry))

@@ -74,7 +74,7 @@ def org_selector(label: str = "Organization", *, container: DeltaGenerator | Non
     if asked.subject is None:
         return None
     settle(asked)
-    mine, active = asked.policy.memberships(asked.subject), asked.org
+    mine, active = asked.memberships(), asked.org
     here = asked.policy.membership(asked.subject, active)
     if here is not None and all(membership.org != active for membership in mine):
         # With `orgs: from_identity` a cross_org role holds in orgs that can't be listed.
@@ -160,6 +160,8 @@ def _explain_none(asked: Standing, kept: wishes.Wishes) -> None:
 
 def _remember(asked: Standing, org: str) -> None:
     assert asked.subject is not None  # noqa: S101  nobody has no active org
+    if asked.viewer is not None:
+        return  # it is not for who looks to say where somebody begins
     wishes.remember(asked.subject, org, script=private.script_key(asked.ctx), wishes=asked.memo.wishes)
 
 

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from stguard.app import asking, localaccounts, private
+from stguard.app import asking, localaccounts, private, viewing
 from stguard.app.place import OURS, at
-from stguard.app.standing import Standing, standing_or_none
+from stguard.app.standing import Standing, session_memo, signing_in_keys, standing_or_none
 from stguard.errors import PolicyFileError, Severity, StguardError
 from stguard.model import BUILT_IN_PERMISSIONS, Decision, PermissionIs, Reason
 from stguard.shared.policy import SharedPolicy
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LOCK: Final = ":material/lock:"
 SIGN_IN: Final = ":material/login:"
 WARNING: Final = ":material/warning:"
+VIEWING: Final = ":material/visibility:"
 
 UNAVAILABLE: Final = "Not available right now."
 """What is drawn beside the pages when access can't be checked; the page itself says more."""
@@ -76,6 +77,12 @@ _FORBID_ID: Final = re.compile(r" \(forbid [^)]*\)")
 _ERRORS_SHOWN: Final = 3
 """Problems of a policy that are shown above a page; the log has all of them."""
 
+_IN_SIGHT: Final = (
+    "<style>div:has(> .st-key-stguard_view) {position: sticky; top: 3.75rem; z-index: 99; backdrop-filter: blur(1rem)}"
+    "</style>"
+)
+"""Keeps the banner in sight while the page scrolls; a Streamlit that nests it another way lets it scroll along."""
+
 _DETAILS: Final = (True, "full", "stacktrace")
 """Values of `client.showErrorDetails` with which Streamlit shows people what went wrong."""
 
@@ -105,6 +112,9 @@ def login_page(title: str = "Sign in", *, text: str | None = None) -> None:
         text: a sentence below it; None for the usual one.
     """
     asked = standing_or_none()
+    if asked is not None and asked.view is not None:
+        show_view(asked)  # who looks at the app as somebody else is signed in
+        return
     if asked is not None and asked.over is not None:
         text = asked.over
     if asked is not None and asked.by_session:
@@ -179,7 +189,7 @@ def sentence(asked: Standing, decision: Decision) -> str:
     """Return the plain sentence for a refusal: what, never by which rule."""
     if asked.trouble is not None and decision.reason in _NOT_KNOWN:
         return NOT_CHECKED
-    if decision.reason is Reason.NO_ORG and not asked.policy.memberships(asked.subject):
+    if decision.reason is Reason.NO_ORG and not asked.memberships():
         return "You are not a member of any organization in this app."
     return _SENTENCES.get(decision.reason, NOT_ALLOWED)
 
@@ -201,6 +211,7 @@ def show_refusal(asked: Standing, decision: Decision, *, brief: bool = False, lo
     if decision.reason is Reason.NOT_SIGNED_IN:
         login_page()
         return
+    show_view(asked)
     with _card():
         st.subheader(text, anchor=False)
         if locked and (missing := _tellable(decision)):
@@ -209,6 +220,8 @@ def show_refusal(asked: Standing, decision: Decision, *, brief: bool = False, lo
                 st.markdown(f"- {plain(item)}")
         for hint in _ways_on(asked, decision):
             st.write(hint)
+        if asked.view is not None:
+            return
         if locked:
             asking.draw(asked, decision)
         _signed_in_as(asked)
@@ -226,7 +239,7 @@ def _tellable(decision: Decision) -> list[str]:
 
 
 def _ways_on(asked: Standing, decision: Decision) -> list[str]:
-    several = len(asked.policy.memberships(asked.subject)) > 1
+    several = len(asked.memberships()) > 1
     if decision.reason is Reason.NO_ORG and several:
         return ["Pick one of your organizations, and this page opens if you have access there."]
     ways = ["You may have access in another of your organizations."] if several else []
@@ -255,6 +268,51 @@ def show_notices(asked: Standing) -> None:
     notices, asked.memo.notices = asked.memo.notices, []
     for text in dict.fromkeys(notices):
         st.error(text, icon=LOCK)
+
+
+@at(OURS)
+def show_view(asked: Standing) -> None:
+    """Draw as whom the app is looked at, and the way to stop; once in a run, above everything else."""
+    view = asked.view
+    if view is None or private.in_callback(asked.ctx) or private.in_fragment_run(asked.ctx):
+        return
+    run = private.run_token(asked.ctx)
+    drawn, view.drawn = view.drawn, (run, view.ended)
+    if drawn is not None and drawn[0] is run:
+        if drawn[1] != view.ended:
+            st.rerun()  # it ended in the middle of the run
+        return
+    say_not_heard(view)
+    who = plain(view.target.shown)
+    with (
+        private.main_area(),
+        st.container(key="stguard_view", horizontal=True, vertical_alignment="center", gap="small"),
+    ):
+        if view.ended is None:
+            st.warning(f"You see the app as **{who}**. Nothing can be done here.", icon=VIEWING)
+        else:
+            st.warning(f"You no longer see the app as **{who}**. {view.ended}", icon=VIEWING)
+        st.html(_IN_SIGHT)
+        label = "Stop" if view.ended is None else "Go on as yourself"
+        st.button(label, key=viewing.STOP, on_click=_stop, icon=":material/close:")
+
+
+def say_not_heard(view: viewing.View | None) -> None:
+    """Say that what was clicked did nothing, once."""
+    if view is not None and view.pressed:
+        view.pressed = False
+        st.toast(f"You are looking at the app as {plain(view.target.shown)}; nothing can be done here.", icon=VIEWING)
+
+
+def _stop() -> None:
+    """End a view: needs no right, only that it is on."""
+    asked = standing_or_none()
+    ctx, memo = private.context(), session_memo()
+    if ctx is None or memo.view is None:
+        return
+    if asked is not None and asked.viewer is not None and memo.view.ended is None:
+        asked.report_view(memo.view, asked.viewer, begins=False)
+    viewing.end(ctx, memo, stays=signing_in_keys(ctx))
 
 
 def show_bad_edit(asked: Standing) -> None:

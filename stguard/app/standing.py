@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from stguard import lifetime
-from stguard.app import listed, logins, private, wishes
+from stguard.app import listed, logins, private, viewing, wishes
 from stguard.app.settings import Settings, known_settings, settings_of
-from stguard.audit import Record
+from stguard.audit import Event, Record
 from stguard.claims import widened
 from stguard.errors import ConfigurationError, StguardError, quote
 from stguard.model import EMPTY, AllOf, Claims, Decision, Facts, PermissionIs, Reason, Rule, Subject
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from stguard.analysis.grants import Grants
     from stguard.app.private import ScriptRunContext
+    from stguard.model import Membership
     from stguard.policy import Policy
     from stguard.sources.authenticator import AuthenticatorSession
 
@@ -100,6 +101,7 @@ class Memo:
 
     __slots__ = (
         "asked",
+        "goes_to",
         "known",
         "navigates",
         "news",
@@ -109,6 +111,7 @@ class Memo:
         "signed_in",
         "tokens",
         "told",
+        "view",
         "wishes",
     )
 
@@ -125,6 +128,8 @@ class Memo:
         self.problem = ""
         self.told: set[tuple[str | None, str | None, str]] = set()
         self.wishes = wishes.Wishes()
+        self.goes_to: str | None = None
+        self.view: viewing.View | None = None
 
     def first_told(self, subject: Subject | None, decision: Decision) -> bool:
         """Tell whether the audit is to be told of a decision: a refusal always, what is allowed once."""
@@ -174,6 +179,7 @@ class Standing:
             is blocked): why; None when they count, and for who never tried.
         trouble: why an identity source could not be asked, in plain words; None when none failed.
         claims: the claims of who is signed in; None for nobody.
+        viewer: who is signed in and looks at the app as the subject; None where the two are the same.
     """
 
     ctx: ScriptRunContext
@@ -184,6 +190,12 @@ class Standing:
     over: str | None = None
     trouble: str | None = None
     claims: Claims | None = None
+    viewer: Subject | None = None
+
+    @property
+    def view(self) -> viewing.View | None:
+        """As whom the app is looked at; None where nobody looks as somebody else."""
+        return None if self.viewer is None else self.memo.view
 
     @property
     def by_session(self) -> bool:
@@ -200,7 +212,18 @@ class Standing:
         if self.subject is None or not self.policy.multi_tenant:
             return None
         wish = self.wish
-        return wish if isinstance(wish, str) and self.policy.membership(self.subject, wish) is not None else None
+        return wish if isinstance(wish, str) and self.is_member(wish) else None
+
+    def is_member(self, org: str) -> bool:
+        """Tell whether who asks is a member of an org now, and who looks at the app as them is too."""
+        if self.policy.membership(self.subject, org) is None:
+            return False
+        return self.viewer is None or self.policy.membership(self.viewer, org) is not None
+
+    def memberships(self) -> tuple[Membership, ...]:
+        """Return the orgs in which who asks is a member now, with the roles held there."""
+        mine = self.policy.memberships(self.subject)
+        return mine if self.viewer is None else tuple(each for each in mine if self.is_member(each.org))
 
     @property
     def wish(self) -> object:
@@ -210,27 +233,42 @@ class Standing:
         script = private.script_key(self.ctx)
         return wishes.wished(self.policy, self.subject, script=script, wishes=self.memo.wishes)
 
+    def both(self, decide: Callable[[Subject | None], Decision]) -> Decision:
+        """Decide about who asks and, where somebody looks at the app as them, about who looks as well.
+
+        INVARIANT: who looks as somebody else is never allowed what is refused to them alone.
+        """
+        decision = decide(self.subject)
+        return decision if self.viewer is None or not decision.allowed else decide(self.viewer)
+
     def decide(self, rule: Rule, *, org: str | None) -> Decision:
         """Decide what code demands. Refuses when deciding fails."""
         checked = self.settings.check(rule, policy=self.policy)
         if isinstance(checked, PermissionIs) and len(checked.names) == 1:
             # The same answer, with the permission itself as the action.
             name = checked.names[0]
-            return _guarded(lambda: self.policy.decide(self.subject, name, org=org), action=name)
-        return _guarded(lambda: self.policy.explain(self.subject, checked, org=org), action="rule")
+            return _guarded(lambda: self.both(lambda who: self.policy.decide(who, name, org=org)), action=name)
+        return _guarded(lambda: self.both(lambda who: self.policy.explain(who, checked, org=org)), action="rule")
 
     def holds(self, rule: Rule, *, org: str | None) -> bool:
         """Tell whether what code asks holds. False when deciding fails."""
         checked = self.settings.check(rule, policy=self.policy)
-        return _guarded_bool(lambda: self.policy.holds(self.subject, checked, org=org))
+        if not _guarded_bool(lambda: self.policy.holds(self.subject, checked, org=org)):
+            return False
+        return self.viewer is None or _guarded_bool(lambda: self.policy.holds(self.viewer, checked, org=org))
 
     def opens(self, page: str, *, section: str | None, extra: Rule | None, org: str | None) -> Decision:
         """Decide about a page as the menu asks. Refuses when deciding fails."""
         checked = None if extra is None else self.settings.check(extra, policy=self.policy)
         return _guarded(
-            lambda: self.policy.opens(self.subject, page, section=section, extra=checked, org=org),
+            lambda: self.both(lambda who: self.policy.opens(who, page, section=section, extra=checked, org=org)),
             action=f"page:{page}",
         )
+
+    def pages(self, *, org: str | None) -> frozenset[str]:
+        """Return the pages of the policy that its own rules open."""
+        mine = frozenset(self.policy.pages(self.subject, org=org))
+        return mine if self.viewer is None else mine & frozenset(self.policy.pages(self.viewer, org=org))
 
     def page(self, page: str, *, org: str | None) -> Decision:
         """Decide about a page as the menu does: with its section and what its function demands.
@@ -254,7 +292,8 @@ class Standing:
         return self._as_listed(page, (None, AllOf(rules)), org=org)
 
     def _by_policy(self, page: str, *, org: str | None) -> Decision:
-        return _guarded(lambda: self.policy.decide(self.subject, f"page:{page}", org=org), action=f"page:{page}")
+        action = f"page:{page}"
+        return _guarded(lambda: self.both(lambda who: self.policy.decide(who, action, org=org)), action=action)
 
     def _as_listed(self, page: str, listing: listed.Listing, *, org: str | None) -> Decision:
         section, extra = listing
@@ -270,9 +309,10 @@ class Standing:
 
     def report(self, decision: Decision) -> None:
         """Tell the log and the audit of a decision that is about to be enforced: a refusal always, else once."""
-        ENFORCED.add(decision.reason)
+        if self.viewer is None:
+            ENFORCED.add(decision.reason)
         if not decision.allowed:
-            self.settings.recent.refused(self.subject, decision)
+            self.remember_refusal(decision)
             _DECISIONS.info(
                 "refused %s to %s: %s, rule %s, org %s, policy %s",
                 quote(decision.action),
@@ -284,8 +324,9 @@ class Standing:
                 extra=self._fields(decision),
             )
         if self.settings.trail is not None and self.memo.first_told(self.subject, decision):
+            event = Event.DECISION if self.viewer is None else Event.VIEW_AS
             self.settings.trail.tell(
-                partial(_record, self.subject, decision, self.policy, private.session_id(self.ctx))
+                partial(_record, event, self.subject, decision, self.policy, private.session_id(self.ctx))
             )
 
     def _fields(self, decision: Decision) -> dict[str, object]:
@@ -301,6 +342,28 @@ class Standing:
             "impersonator": None if self.subject is None else self.subject.impersonator,
         }
 
+    def remember_refusal(self, decision: Decision) -> None:
+        """Remember a refusal for admins; what is refused to who only looks was refused to nobody."""
+        if self.viewer is None:
+            self.settings.recent.refused(self.subject, decision)
+
+    def report_view(self, view: viewing.View, viewer: Subject, *, begins: bool) -> None:
+        """Tell the log and the audit that somebody begins or ends to look at the app as somebody else."""
+        viewing.tell_log(view, viewer, begins=begins)
+        if self.settings.trail is not None:
+            record = Record(
+                at=time.time(),
+                event=Event.VIEW_AS,
+                subject=viewer.id,
+                org=view.target.org,
+                action="view_as:start" if begins else "view_as:stop",
+                allowed=True,
+                reason=view.target.id,
+                policy=self.policy.version,
+                session=_session(private.session_id(self.ctx)),
+            )
+            self.settings.trail.tell(lambda: record)
+
     def _named(self) -> str:
         who = self.subject
         if who is None:
@@ -308,10 +371,16 @@ class Standing:
         return quote(who.id) + (f" (as whom {quote(who.impersonator)} acts)" if who.impersonator is not None else "")
 
 
-def _record(subject: Subject | None, decision: Decision, policy: Policy, session: str) -> Record:
+def _session(session: str) -> str:
+    return hashlib.blake2b(session.encode(), digest_size=8).hexdigest()  # who knows the id could upload to it
+
+
+def _record(event: Event, subject: Subject | None, decision: Decision, policy: Policy, session: str) -> Record:
     """Make the record of a decision. In the audit's thread: which assignments gave it takes a while to find out."""
+    looks = event is Event.VIEW_AS  # nobody uses an assignment by looking
     return Record(
         at=decision.at,
+        event=event,
         subject=None if subject is None else subject.id,
         org=decision.org,
         action=decision.action,
@@ -319,9 +388,9 @@ def _record(subject: Subject | None, decision: Decision, policy: Policy, session
         reason=decision.reason.value,
         rule=decision.rule,
         policy=policy.version,
-        session=hashlib.blake2b(session.encode(), digest_size=8).hexdigest(),  # who knows the id could upload to it
+        session=_session(session),
         impersonator=None if subject is None else subject.impersonator,
-        grants=_grants(policy).used(subject, decision.action, org=decision.org, at=decision.at),
+        grants=() if looks else _grants(policy).used(subject, decision.action, org=decision.org, at=decision.at),
     )
 
 
@@ -359,13 +428,34 @@ def refused(action: str) -> Decision:
 
 
 def standing() -> Standing:
-    """Find out who asks under which policy, now.
+    """Find out who asks under which policy, now; where somebody looks at the app as somebody else, that is whom.
 
     Raises:
         ConfigurationError: outside a script run, inside a cached function, without configured sign-in, or without a
             policy.
         PolicyFileError: the policy can't be loaded.
     """
+    own = _own_standing()
+    return own if own.memo.view is None else _viewed(own, own.memo.view)
+
+
+def _viewed(own: Standing, view: viewing.View) -> Standing:
+    """Return how whom is looked at stands, or that nothing opens any more: asked at each use."""
+    who = own.subject
+    if who is None or not view.is_of(who):
+        viewing.drop(own.ctx, own.memo)
+        if view.ended is None:
+            own.report_view(view, view.viewer, begins=False)
+        return own
+    lasted = view.ended is None
+    subject = view.subject(own.policy, who, at=time.time())
+    if lasted and view.ended is not None:
+        own.report_view(view, who, begins=False)
+    return replace(own, subject=subject, viewer=who, over=view.ended)
+
+
+def _own_standing() -> Standing:
+    """Find out who is signed in."""
     ctx = private.context()
     if ctx is None:
         raise ConfigurationError(
@@ -461,6 +551,10 @@ def session_memo() -> Memo:
     memo = st.session_state.get(MEMO_KEY)
     if not isinstance(memo, Memo):
         memo = Memo()
+        ctx = private.context()
+        pinned = private.pinned(ctx) if ctx is not None else None
+        if isinstance(pinned, viewing.View):
+            memo.view = pinned  # `st.session_state.clear()` of a page doesn't end a view
         st.session_state[MEMO_KEY] = memo
     return memo
 
@@ -491,6 +585,12 @@ def _session_source(ctx: ScriptRunContext) -> AuthenticatorSession | None:
     """Return the identity source that finds who is signed in in the session state; None: `st.user` says it."""
     settings = known_settings(ctx)
     return authenticator.among(each.source for each in settings.identity) if settings and settings.identity else None
+
+
+def signing_in_keys(ctx: ScriptRunContext) -> tuple[str, ...]:
+    """Return the keys of the session state that say who is signed in; empty where `st.user` says it."""
+    source = _session_source(ctx)
+    return () if source is None else source.names
 
 
 def _read_session(ctx: ScriptRunContext, source: AuthenticatorSession) -> None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 STATE_KEY: Final = "_stguard_state"
 """Key in Streamlit's session state under which the values of the active org stand."""
 
-_Owner = tuple[tuple[str, ...], str | None, str | None]
-"""Every form of the subject's id, the verified e-mail, the org."""
+_Owner = tuple[tuple[str, ...], str | None, tuple[str, ...] | None, str | None]
+"""Every form of the subject's id, the verified e-mail, the ids of who looks at the app as them, the org."""
 
 
 class _Kept:
@@ -115,18 +115,18 @@ def sweep(asked: Standing) -> None:
     kept = _kept()
     if kept is None:
         if asked.subject is not None:
-            st.session_state[STATE_KEY] = _Kept(_owner(asked.subject, asked.org))
+            st.session_state[STATE_KEY] = _Kept(_owner(asked, asked.subject))
         return
     if asked.subject is None:
         del st.session_state[STATE_KEY]
         _forget_person(asked)
         return
-    owner = _owner(asked.subject, asked.org)
+    owner = _owner(asked, asked.subject)
     if kept.owner == owner:
         return
-    if kept.owner[:2] != owner[:2]:
+    if kept.owner[:3] != owner[:3]:
         _forget_person(asked)
-        owner = _owner(asked.subject, asked.org)
+        owner = _owner(asked, asked.subject)
     st.session_state[STATE_KEY] = _Kept(owner)
 
 
@@ -156,8 +156,8 @@ def _kept() -> _Kept | None:
     return kept if isinstance(kept, _Kept) else None
 
 
-def _owner(subject: Subject, org: str | None) -> _Owner:
-    return subject.ids, subject.email, org
+def _owner(asked: Standing, subject: Subject) -> _Owner:
+    return subject.ids, subject.email, None if asked.viewer is None else asked.viewer.ids, asked.org
 
 
 def _missing(key: object) -> str:

@@ -15,7 +15,7 @@ from stguard.app import private
 from stguard.app.orgs import name_of, roles_shown
 from stguard.app.pictures import showable
 from stguard.app.place import OURS, at
-from stguard.app.screens import SIGN_IN, UNAVAILABLE, one_line, plain, providers, start_sign_in
+from stguard.app.screens import SIGN_IN, UNAVAILABLE, VIEWING, one_line, plain, providers, start_sign_in
 from stguard.app.standing import FAILED, standing_or_none
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def user_menu(*, container: DeltaGenerator | None = None, picture: bool = True) 
     target = container if container is not None else st.sidebar
     asked = standing_or_none()
     with target:
-        if asked is None:
+        if asked is None or (asked.view is not None and asked.view.ended is not None):
             st.caption(UNAVAILABLE)
         elif asked.subject is None:
             if private.sign_in_failed(asked.ctx):
@@ -76,7 +76,9 @@ def user_menu(*, container: DeltaGenerator | None = None, picture: bool = True) 
 
 def _shows(asked: Standing, who: Subject, *, picture: bool) -> None:
     name, actor = _name(who), who.impersonator
-    if actor is not None:
+    if asked.view is not None:
+        st.warning(f"You see the app as {plain(asked.view.target.shown)}.", icon=VIEWING)
+    elif actor is not None:
         st.warning(
             f"You are acting as {plain(name)}. Signed in as {plain(actor)}.", icon=":material/supervisor_account:"
         )

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from tests.app.conftest import Desk
 
 FRAGMENTS = "register" if "register" in vars(MemoryFragmentStorage) else "set"
-HOOKED = [(SessionState, "register_widget"), (MemoryFragmentStorage, FRAGMENTS), (MediaFileManager, "add_deferred")]
+HOOKED = [
+    (SessionState, "register_widget"),
+    (SessionState, "on_script_will_rerun"),
+    (MemoryFragmentStorage, FRAGMENTS),
+    (MediaFileManager, "add_deferred"),
+]
 
 PRESSED = """
     def pressed(): st.session_state.pressed = st.session_state.get("pressed", 0) + 1
@@ -350,6 +355,7 @@ def test_a_method_that_is_gone_shows_no_page(
         ("hook_callbacks", "callbacks, callbacks by event"),
         ("hook_fragments", "fragments"),
         ("hook_deferred", "deferred"),
+        ("hook_input", "what the browser sends"),
     ],
 )
 def test_a_hook_without_effect_shows_no_page(

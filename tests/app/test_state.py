@@ -174,7 +174,7 @@ def test_outside_a_script_run_and_in_a_cached_function_it_can_not_be_read(orgs: 
 
 
 def test_what_is_kept_can_be_stored_elsewhere() -> None:
-    one = _Kept((("a",), None, "acme"))
+    one = _Kept((("a",), None, None, "acme"))
     one.values["x"] = 1
     other = pickle.loads(pickle.dumps(one))  # noqa: S301  what Streamlit tries with `enforceSerializableSessionState`
     assert (other.owner, other.values) == (one.owner, one.values)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Final, ParamSpec
 
-from stguard.app.standing import Standing, standing
+from stguard.app.standing import Standing, refused, standing
 from stguard.errors import AccessDenied
 from stguard.model import PermissionIs
 
@@ -30,8 +30,8 @@ def may_view(asked: Standing) -> Decision:
 
 
 def may_edit(asked: Standing) -> bool:
-    """Tell whether who asks may change the policy; whoever may not see it may not either."""
-    return asked.holds(VIEW, org=None) and asked.holds(EDIT, org=None)
+    """Tell whether who asks may change the policy; whoever may not see it, or looks as somebody else, may not."""
+    return asked.viewer is None and asked.holds(VIEW, org=None) and asked.holds(EDIT, org=None)
 
 
 def insist(rule: PermissionIs) -> Standing:
@@ -46,6 +46,8 @@ def insist(rule: PermissionIs) -> Standing:
         asked.report(decision)
         if not decision.allowed:
             raise AccessDenied(decision)
+    if rule == EDIT and asked.viewer is not None:
+        raise AccessDenied(refused(EDIT.names[0]))  # nothing can be done by looking
     return asked
 
 
