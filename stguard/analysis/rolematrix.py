@@ -64,7 +64,7 @@ def role_matrix(policy: Policy, *, org: str | None = None) -> dict[str, RoleRow]
 
 
 def _row(policy: Policy, role: str, orgs: tuple[str | None, ...]) -> RoleRow:
-    subjects = [(org, _holder(policy.parts, role, org)) for org in orgs]
+    subjects = [(org, holder(policy.parts, role, org)) for org in orgs]
     open_pages = [frozenset(policy.pages(subject, org=org)) for org, subject in subjects]
     return RoleRow(
         permissions={
@@ -79,8 +79,14 @@ def _mark(answers: list[bool]) -> Share:
     return Share.ALL if all(answers) else Share.SOME if any(answers) else Share.NONE
 
 
-def _holder(parts: PolicyParts, role: str, org: str | None) -> Subject:
-    """Return somebody of whom everything is known: one role, and nothing else that the policy could ask for."""
+def holder(parts: PolicyParts, role: str, org: str | None) -> Subject:
+    """Return somebody of whom everything is known: one role, and nothing else that the policy could ask for.
+
+    Args:
+        parts: the policy, which knows the role.
+        role: the role.
+        org: where it is held; None for everywhere.
+    """
     everywhere = org is None or parts.roles[role].cross_org
     memberships = {} if org is None or everywhere else {org: Membership(org=org, roles=(role,))}
     return Subject(

@@ -134,3 +134,46 @@ def test_an_admin_is_kept_from_locking_everyone_out(
         ann.get_by_role("button", name="Save").click()
         expect(ann.get_by_text("type: lock everyone out").nth(1)).to_be_visible()
         assert policy_path.read_text() == before
+
+
+def test_an_admin_sees_the_app_as_somebody_and_can_do_nothing_there(
+    chromium: Browser, url: str, policy_path: Path, sign_in: SignIn
+) -> None:
+    with chromium.new_context(base_url=url) as context:
+        ann = context.new_page()
+        sign_in(ann, "cora")
+        context.clear_cookies()
+        ann = context.new_page()
+        sign_in(ann, "ann")
+        ann.get_by_test_id("stSidebarNavLink").filter(has_text="Access control").click()
+        choose(ann, "Person", "Cora Ruiz · cora@ruiz.example")
+        ann.get_by_role("button", name="See the app as this person").click()
+
+        # Menu, page and user menu are Cora's.
+        banner = ann.get_by_test_id("stMain").get_by_text("You see the app as")
+        expect(banner).to_be_visible()
+        expect(ann.get_by_role("heading", name="Hello, Cora")).to_be_visible()
+        expect(links(ann, "Access control")).to_have_count(0)
+
+        # A click does nothing, and says so.
+        links(ann, "Reports").click()
+        ann.get_by_role("button", name="Export").click()
+        expect(ann.get_by_text("nothing can be done here")).to_be_visible()
+        expect(banner).to_be_visible()
+
+        # Back where it began.
+        ann.get_by_role("button", name="Stop").click()
+        expect(ann.get_by_role("heading", name="Cora Ruiz")).to_be_visible()
+        expect(banner).to_have_count(0)
+        expect(ann).to_have_url(re.compile("/admin$"))
+
+        # It ends with the right, and nothing opens before that was seen.
+        ann.get_by_role("button", name="See the app as this person").click()
+        expect(ann.get_by_role("heading", name="Hello, Cora")).to_be_visible()
+        text = policy_path.read_text().partition("\ntests:")[0]
+        policy_path.write_text(text.replace('allow: "policy:*"', 'allow: "policy:view"'))
+        links(ann, "Reports").click()
+        expect(ann.get_by_text("You no longer see the app as")).to_be_visible()
+        expect(links(ann, "Reports")).to_have_count(0)
+        ann.get_by_role("button", name="Go on as yourself").click()
+        expect(links(ann, "Access control")).to_have_count(1)

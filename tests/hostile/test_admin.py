@@ -11,7 +11,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pytest
 from streamlit.proto.WidgetStates_pb2 import WidgetState
@@ -80,15 +80,15 @@ class App:
         replace(self.policy, text)
 
 
-def serve(folder: Path, kind: Literal["guarded", "unguarded"]) -> Iterator[App]:
+def serve(folder: Path, main: str, *, policy: str = POLICY) -> Iterator[App]:
     address, secret = f"127.0.0.1:{free_port()}", secrets.token_hex(32)
     (folder / ".streamlit").mkdir()
     (folder / ".streamlit" / "secrets.toml").write_text(
         f'[auth]\nredirect_uri = "http://{address}/oauth2callback"\ncookie_secret = "{secret}"\n'
         'client_id = "x"\nclient_secret = "x"\nserver_metadata_url = "http://localhost:9/.well-known"\n'
     )
-    (folder / "main.py").write_text(GUARDED if kind == "guarded" else UNGUARDED)
-    (folder / "policy.yaml").write_text(POLICY)
+    (folder / "main.py").write_text(main)
+    (folder / "policy.yaml").write_text(policy)
     port = address.rpartition(":")[2]
     environment = {key: value for key, value in os.environ.items() if key != "STGUARD_POLICY"}
     with ExitStack() as stack:
@@ -108,12 +108,12 @@ def serve(folder: Path, kind: Literal["guarded", "unguarded"]) -> Iterator[App]:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    yield from serve(tmp_path_factory.mktemp("admin"), "guarded")
+    yield from serve(tmp_path_factory.mktemp("admin"), GUARDED)
 
 
 @pytest.fixture(scope="module")
 def twin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    yield from serve(tmp_path_factory.mktemp("admin-twin"), "unguarded")
+    yield from serve(tmp_path_factory.mktemp("admin-twin"), UNGUARDED)
 
 
 @pytest.fixture(autouse=True)

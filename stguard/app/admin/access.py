@@ -10,7 +10,7 @@ import streamlit as st
 
 from stguard.analysis import EntangledError, Leftover, holders, leftovers, role_matrix
 from stguard.analysis.rolematrix import Share
-from stguard.app.admin import tables, words
+from stguard.app.admin import tables, viewas, words
 from stguard.app.admin.people import YES, actions_of
 from stguard.app.screens import one_line, plain
 from stguard.model import PAGE_ACTION
@@ -32,6 +32,7 @@ _MARKS: Final = {Share.ALL: YES, Share.SOME: "in some", Share.NONE: ""}
 def draw(asked: Standing) -> None:
     """Draw the tab."""
     _matrix(asked.policy)
+    viewas.draw_role(asked)
     _holders(asked.policy)
     _given(asked.policy)
     _leftovers(asked.policy)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from stguard import engine
-from stguard.app.admin import changes, directory, grants, guarding, tables, words
+from stguard.app.admin import changes, directory, grants, guarding, tables, viewas, words
 from stguard.app.screens import one_line, plain
 from stguard.model import PAGE_ACTION, Reason
 
@@ -100,6 +100,7 @@ def _person(asked: Standing, person: Person) -> None:
     _roles(policy, person)
     if guarding.may_edit(asked) and changes.place_of(asked) is not None:
         grants.draw(asked, person)
+    viewas.draw_person(asked, person)
     _why(asked, subject, person)
     _abilities(policy, subject)
 
