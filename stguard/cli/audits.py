@@ -8,10 +8,11 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from stguard.audit import Event
 from stguard.cli.output import FINE, FOUND, Failure, count, finish, json_option, print_json
 from stguard.cli.policies import load, locate
 from stguard.cli.who import moment
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 Line = dict[str, Any]
 """One record as it stands in the file."""
+
+_LOOKED: Final = Event.VIEW_AS.value
+"""What was allowed or refused to who only looked at the app as somebody: nothing happened to that person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +138,8 @@ def _time(at: datetime) -> str:
 
 def _text(line: Line) -> str:
     answer = "allowed" if line.get("allowed") else "refused"
+    if line.get("event") == _LOOKED and line.get("impersonator"):
+        answer = f"looked: {answer}"  # to somebody who looked at the app as them
     parts = [_time(line["at"]), answer, str(line["action"]), f"to {line.get('subject') or 'a visitor'}"]
     if line.get("org"):
         parts.append(f"in {line['org']}")
@@ -147,7 +153,7 @@ def _refused(lines: Sequence[Line]) -> list[Line]:
     counts = Counter(
         (line.get("subject"), line.get("org"), line["action"], line.get("reason"))
         for line in lines
-        if not line.get("allowed")
+        if not line.get("allowed") and line.get("event") != _LOOKED
     )
     return [
         {"subject": subject, "org": org, "action": action, "reason": reason, "times": times}
@@ -157,7 +163,7 @@ def _refused(lines: Sequence[Line]) -> list[Line]:
 
 def _summary(lines: Sequence[Line]) -> Iterator[str]:
     refused = _refused(lines)
-    people = len({line.get("subject") for line in lines})
+    people = len({line.get("subject") for line in lines if line.get("event") != _LOOKED})
     yield f"{count(len(lines), 'record')} of {people} subject{'' if people == 1 else 's'}"
     for each in refused:
         place = f" in {each['org']}" if each["org"] else ""

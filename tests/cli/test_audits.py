@@ -72,6 +72,16 @@ def test_refusals_are_counted(team: Run, trail: str) -> None:
     assert "2x refused report:view to https://i|ann (not_granted)" in team("audit", trail, "--summary").out
 
 
+def test_what_was_looked_at_as_somebody_is_told_apart_and_not_counted(team: Run, tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    begins = line(1, "view_as:start", event="view_as", allowed=True, reason="https://i|ann", subject="https://i|ada")
+    path.write_text("\n".join([begins, line(1, event="view_as", impersonator="https://i|ada")]) + "\n")
+    text = team("audit", str(path)).out
+    assert "allowed view_as:start to https://i|ada (https://i|ann)" in text
+    assert "looked: refused report:view to https://i|ann as whom https://i|ada acted" in text
+    assert team("audit", str(path), "--summary", "--json").json["refused"] == []
+
+
 def test_assignments_that_nobody_used_are_listed(team: Run, trail: str) -> None:
     ran = team("audit", trail, "--unused", "30", "--json")
     assert (ran.code, ran.json["unused"]) == (1, ["boss", "staff"])
