@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -32,20 +33,24 @@ local serial = redis.call('GET', KEYS[1]) or '0'
 local note = redis.call('HGET', KEYS[2], 'note')
 if not note then return {serial} end
 local answer = {serial, note, redis.call('HGET', KEYS[2], 'code')}
-for name, digest in pairs(cjson.decode(note).files) do
-  answer[#answer + 1] = name
-  answer[#answer + 1] = redis.call('HGET', KEYS[3], digest) or ''
-end
+pcall(function()
+  for name, digest in pairs(cjson.decode(note).files) do
+    answer[#answer + 1] = name
+    answer[#answer + 1] = redis.call('HGET', KEYS[3], digest) or ''
+  end
+end)
 return answer
 """
 
 _SAVE: Final = """
 local serial = tonumber(redis.call('GET', KEYS[1]) or '0')
+local time = redis.call('TIME')
+if time[1] * 1000000 + time[2] > tonumber(ARGV[8]) then return {-1, serial} end
 if serial ~= tonumber(ARGV[1]) then return {0, serial} end
 redis.call('SET', KEYS[1], ARGV[2])
 redis.call('HSET', KEYS[2], 'note', ARGV[3], 'code', ARGV[4])
 local entries, texts = tonumber(ARGV[6]), tonumber(ARGV[7])
-local at = 8
+local at = 9
 for _ = 1, entries do
   redis.call('RPUSH', KEYS[4], ARGV[at])
   at = at + 1
@@ -73,7 +78,8 @@ _RESTORE: Final = """
 local serial = tonumber(redis.call('GET', KEYS[1]) or '0')
 local mine = tonumber(ARGV[1])
 local known = redis.call('HGET', KEYS[2], 'code')
-if serial > mine or (serial == mine and known and known >= ARGV[3]) then return serial end
+if serial > mine or (serial == mine and known and known > ARGV[3]) then return serial end
+if serial == mine and known ~= ARGV[3] then redis.call('DEL', KEYS[5]) end
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('HSET', KEYS[2], 'note', ARGV[2], 'code', ARGV[3])
 for at = 4, #ARGV - 1, 2 do redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1]) end
@@ -183,9 +189,12 @@ class SharedBoard:
         self._link: Final = link
         self._lock: Final = threading.Lock()
         self._keys: Final = [link.key(f"policy{each}") for each in (":head", "", ":texts", ":history")]
+        # Where one edit takes the place of another with its number, no head tells: everybody begins anew.
+        self._epoch: Final = link.key("epoch")
         self._posted: Posted | None = known
         self._heard: Final[list[Callable[[Posted | None], None]]] = []
-        self._rejected: str | None = None
+        self._rejected: bytes | None = None
+        self._is_refused = False
         self.head: Final = self._keys[0]
         self.seen: int | None = None
         link.add(self)
@@ -193,6 +202,11 @@ class SharedBoard:
     def current(self) -> Posted | None:
         """Return it as this process knows it; None when there is none. Never waits."""
         return self._posted
+
+    @property
+    def is_refused(self) -> bool:
+        """Tell whether there is a policy in the engine that no replica with this secret wrote."""
+        return self._is_refused
 
     def listen(self, heard: Callable[[Posted | None], None]) -> None:
         """Be told of what is in force whenever it has been read: None when there is nothing."""
@@ -213,32 +227,54 @@ class SharedBoard:
         if (posted.id if posted is not None else "") != expected:
             raise _changed()
         before = posted.serial if posted is not None else 0
+        if not all(_is_text(each) for each in contents):
+            raise BoardError("the name of a file is not UTF-8 text, which replicas can't share; rename it")
         made = _posted(before + 1, name, contents, self._link.vault)
         lines = [_line(entry, self._link.vault) for entry in entries]
         named = {**texts, **{files.digest(data): data for data in contents.values()}}
-        arguments: list[Any] = [before, made.serial, made.note, made.code, keep, len(lines), len(named), *lines]
+        arguments: list[Any] = [before, made.serial, made.note, made.code, keep, len(lines), len(named)]
+        rest: list[Any] = [*lines]
         for digest, data in named.items():
-            arguments += [digest, data]
+            rest += [digest, data]
+        self._write(made, arguments, rest)
+        self._take(made)
+        return made
+
+    def _write(self, made: Posted, arguments: list[Any], rest: list[Any]) -> None:
+        """Write what is saved, before who saves has waited too long, or not at all."""
+        sent = threading.Event()
+        given_up = time.monotonic() + self._link.deadline
+
+        def write(client: Client) -> int:
+            # SECURITY: an engine that hangs reads what was sent when it wakes up, perhaps long after who saves was told
+            # that nothing has changed. By its own clock it sees that it is too late.
+            seconds, parts = client.time()
+            left = max(0.0, given_up - time.monotonic())
+            until = int(seconds * 1_000_000 + parts + left * 1_000_000)
+            sent.set()
+            return int(script(client, _SAVE, self._keys, [*arguments, until, *rest, self._link.channel])[0])
+
         try:
-            done, _ = script(self._link.client, _SAVE, self._keys, [*arguments, self._link.channel])
+            done = self._link.ask(write)
         except self._link.errors as error:
             # It may have been written all the same, when only the answer was lost: look before saying so.
-            if not self._is_written(made):
+            if not sent.is_set() or (written := self._is_written(made)) is False:
+                raise _unsaved(type(error).__name__) from error
+            if written is None:
                 raise BoardError(
-                    f"the policy could not be saved for all replicas ({type(error).__name__}); nothing has changed, "
-                    "try again in a moment"
+                    f"it is not known whether the policy was saved ({type(error).__name__}); look at it in a moment"
                 ) from error
         else:
+            if done < 0:
+                raise _unsaved("too late")
             if not done:
                 self._catch_up()
                 raise _changed()
-        self._take(made)
-        return made
 
     def entries(self) -> tuple[Mapping[str, Any] | None, ...]:
         """Return the lines of the history, oldest first; None for one that is damaged."""
         try:
-            lines = self._link.client.lrange(self._keys[3], 0, -1)
+            lines = self._link.ask(lambda client: client.lrange(self._keys[3], 0, -1))
         except self._link.errors as error:
             raise _unread(error) from error
         return tuple(_entry(line, self._link.vault) for line in lines)
@@ -246,7 +282,7 @@ class SharedBoard:
     def content(self, digest: str) -> bytes | None:
         """Return a content that the history names; None when it is gone."""
         try:
-            found: bytes | None = self._link.client.hget(self._keys[2], digest)
+            found: bytes | None = self._link.ask(lambda client: client.hget(self._keys[2], digest))
         except self._link.errors as error:
             raise _unread(error) from error
         return found
@@ -255,33 +291,42 @@ class SharedBoard:
 
     def begin(self, client: Client) -> None:
         """Read what is in force; what this copy has and the engine has lost is written back."""
-        self.follow(client)
+        there = self._read(client)
         posted = self._posted
-        if posted is not None and (self.seen or 0) <= posted.serial:
+        if posted is not None and (self.seen or 0) <= posted.serial and there != posted:
             arguments: list[Any] = [posted.serial, posted.note, posted.code]
             for data in posted.contents.values():
                 arguments += [files.digest(data), data]
-            script(client, _RESTORE, self._keys, [*arguments, self._link.channel])
-            self.follow(client)
+            script(client, _RESTORE, [*self._keys, self._epoch], [*arguments, self._link.channel])
+            self._read(client)
 
     def follow(self, client: Client) -> None:
         """Read what is in force."""
+        self._read(client)
+
+    def _read(self, client: Client) -> Posted | None:
+        """Return what stands in the engine, as far as a replica wrote it, after it was taken over."""
         serial, *rest = script(client, _READ, self._keys, [])
         self.seen = int(serial)
         if not rest:
+            self._is_refused = False
             self._tell(self._posted)
-            return
+            return None
         note, code, *pairs = rest
         contents = {pairs[at].decode("utf-8", "replace"): pairs[at + 1] for at in range(0, len(pairs), 2)}
+        code = code or b""
         posted = verified(note, contents, code.decode("utf-8", "replace"), vault=self._link.vault)
         if posted is None or posted.serial != self.seen:
             # SECURITY: written by somebody without the secret, or damaged. What is in force here stays.
+            self._is_refused = True
             if self._rejected != code:
                 self._rejected = code
                 _LOG.error("replicas: the shared policy was not written by a replica with this secret; it is refused")
             self._tell(self._posted)
-            return
+            return None
+        self._is_refused = False
         self._take(posted)
+        return posted
 
     def flush(self, client: Client) -> None:
         """Write what waits: nothing does, who saves waits for it."""
@@ -298,17 +343,18 @@ class SharedBoard:
         for heard in self._heard:
             heard(posted)
 
-    def _is_written(self, made: Posted) -> bool:
+    def _is_written(self, made: Posted) -> bool | None:
+        """Tell whether it stands in the engine; None when that can't be asked."""
         try:
-            code = self._link.client.hget(self._keys[1], "code")
+            code = self._link.ask(lambda client: client.hget(self._keys[1], "code"))
         except self._link.errors:
-            return False
+            return None
         return bool(code == made.code.encode())
 
     def _catch_up(self) -> None:
         """Read what somebody else saved, so that who edits sees it at once; else the link does it in a moment."""
         try:
-            self.follow(self._link.client)
+            self._link.ask(self.follow)
         except self._link.errors:
             return
 
@@ -356,6 +402,20 @@ def _entry(line: bytes, vault: Vault) -> Mapping[str, Any] | None:
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     return entry
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unsaved(why: str) -> BoardError:
+    return BoardError(
+        f"the policy could not be saved for all replicas ({why}); nothing has changed, try again in a moment"
+    )
 
 
 def _changed() -> files.ChangedMeanwhileError:

@@ -22,6 +22,9 @@ STATE_VARIABLE: Final = "STGUARD_STATE"
 FOLDER: Final = ".stguard"
 """Folder beside the main script that is used without that variable; no reader of policies looks into it."""
 
+PATIENCE: Final = 1.0
+"""Seconds to wait for another replica on this machine: a page may wait, or the thread that hears of edits."""
+
 _LOG: Final = logging.getLogger("stguard")
 
 
@@ -56,7 +59,7 @@ class Kept:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
                 raise files.FileError(f"can't make {self._folder}: {files.cause(error)}") from error
-            with files.locked(self._folder):
+            with files.locked(self._folder, patience=PATIENCE):
                 before = self.read(name)
                 if isinstance(before, dict) and isinstance(before.get("serial"), int) and before["serial"] > serial:
                     return

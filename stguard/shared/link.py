@@ -8,10 +8,11 @@ again; a connection that is lost makes the copies old, and `is_stale` says when 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from stguard.errors import ConfigurationError, quote
@@ -39,6 +40,8 @@ WHOLE: Final = 60.0
 
 PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds before the first tries to find the connection again; the last one repeats."""
+
+_T = TypeVar("_T")
 
 Client = Any
 """A client of redis-py, whose annotations are those of every kind of client at once."""
@@ -227,6 +230,31 @@ class Link:
         for thread in self._threads:
             thread.join(self.deadline * 2)
         self.client.close()
+
+    def ask(self, call: Callable[[Client], _T]) -> _T:
+        """Make a call for somebody who waits, who waits `deadline` seconds at most.
+
+        The client's own limit is one for each piece of an answer: one that drips would hold a page for hours.
+
+        Raises:
+            Exception: one of `errors`; whether the engine has done what it was asked is then not known.
+        """
+        answers: queue.SimpleQueue[tuple[_T] | Exception] = queue.SimpleQueue()
+
+        def make() -> None:
+            try:
+                answers.put((call(self.client),))
+            except Exception as error:  # noqa: BLE001  it is raised below, to who asked
+                answers.put(error)
+
+        threading.Thread(target=make, name="stguard-shared-ask", daemon=True).start()
+        try:
+            answer = answers.get(timeout=self.deadline)
+        except queue.Empty:
+            raise TimeoutError("no whole answer in time") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer[0]
 
     def wake(self) -> None:
         """Have written what waits. Never waits itself."""

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from stguard.shared.kept import Kept
     from stguard.shared.link import Link
 
+AGAIN: Final = 1.0
+"""Seconds between two tries to begin the shared policy with the files beside the app."""
+
 KEPT_AS: Final = "policy"
 """Name of the copy of the policy among what a replica keeps."""
 
@@ -40,26 +43,33 @@ class _Loaded:
     """One posted policy as it was judged here.
 
     Attributes:
-        code: tells what was posted apart; empty for nothing.
+        order: serial and code of what was posted, which only grow; (0, "") for nothing.
         policy: the last good policy; None when there never was one.
         error: what is wrong with what is posted now; None when it is in force.
         since: the monotonic clock's seconds at which this version of the policy came into force; None without one.
         readings: those so far, this one among them.
     """
 
-    code: str
+    order: tuple[int, str]
     policy: Policy | None
     error: PolicyFileError | None
     since: float | None = None
     readings: Readings = Readings()  # noqa: RUF009  frozen
 
-    def then(self, code: str, read: Policy | PolicyFileError) -> _Loaded:
+    def then(self, order: tuple[int, str], read: Policy | PolicyFileError) -> _Loaded:
         """Return what counts after one more was judged."""
         if not isinstance(read, Policy):
-            return _Loaded(code, self.policy, read, self.since, self.readings.and_one(loaded=False))
+            return _Loaded(order, self.policy, read, self.since, self.readings.and_one(loaded=False))
         same = self.policy is not None and self.policy.version == read.version
         since = self.since if same else time.monotonic()
-        return _Loaded(code, read, None, since, self.readings.and_one(loaded=True))
+        return _Loaded(order, read, None, since, self.readings.and_one(loaded=True))
+
+
+_NOTHING: Final = _Loaded((0, ""), None, None)
+
+
+def _order(posted: Posted) -> tuple[int, str]:
+    return posted.serial, posted.code
 
 
 class SharedPolicy:
@@ -94,7 +104,8 @@ class SharedPolicy:
         self._kept: Final = kept
         self._lock: Final = threading.Lock()
         self._seeding: Final = threading.Lock()
-        self._loaded = _Loaded("", None, None)
+        self._loaded = _NOTHING
+        self._seeded_at: float | None = None
         self.board: Final = board
         board.listen(self._hear)
         self._hear(board.current())
@@ -109,7 +120,7 @@ class SharedPolicy:
         loaded = self._loaded
         if self._link.is_stale:
             raise self._refusal("stale", "the policy that replicas share has not been seen for too long")
-        if loaded.policy is None and loaded.error is None and self._link.contact is Contact.HELD:
+        if loaded.order == _NOTHING.order and self._link.contact is Contact.HELD:
             loaded = self._seed()
         if loaded.policy is not None and (loaded.error is None or self.on_bad_edit == "keep"):
             return loaded.policy
@@ -117,6 +128,11 @@ class SharedPolicy:
             raise loaded.error
         if self._link.contact is Contact.NEVER:
             raise self._refusal("unreachable", "what replicas share can't be reached, and no copy is kept on the disk")
+        if self.board.is_refused:
+            raise self._refusal(
+                "another-secret",
+                "the policy that replicas share was written with another secret; give each replica the same one",
+            )
         raise self._refusal("no-policy", "replicas share no policy yet")
 
     @property
@@ -151,18 +167,18 @@ class SharedPolicy:
     # --- in the link's thread
 
     def _hear(self, posted: Posted | None) -> None:
-        if posted is not None and posted.code != self._loaded.code:
+        if posted is not None and _order(posted) > self._loaded.order:
             self._judge(posted)
 
     def _judge(self, posted: Posted) -> None:
         with self._lock:
             before = self._loaded
-            if posted.code == before.code:
-                return
+            if _order(posted) <= before.order:
+                return  # what was read first may be told last
             read = self._read(posted.contents)
             if isinstance(read, PolicyFileError):
                 self._report(read, before.policy)
-            self._loaded = before.then(posted.code, read)
+            self._loaded = before.then(_order(posted), read)
         if isinstance(read, Policy):
             self._kept.write(KEPT_AS, posted.as_json(), serial=posted.serial)
 
@@ -186,8 +202,11 @@ class SharedPolicy:
     def _seed(self) -> _Loaded:
         """Begin the shared policy with the files beside the app, when they are right; return what is in force then."""
         with self._seeding:
-            if self._loaded.policy is not None or self._loaded.error is not None:
+            now = time.monotonic()
+            soon = self._seeded_at is not None and now - self._seeded_at < AGAIN
+            if self._loaded.order != _NOTHING.order or self.board.is_refused or soon:
                 return self._loaded  # another thread or replica was first
+            self._seeded_at = now
             contents = {
                 file.name: data
                 for file in source.files(self.path, ledger=Ledger())
@@ -195,9 +214,7 @@ class SharedPolicy:
             }
             read = self._read(contents)
             if isinstance(read, PolicyFileError):
-                with self._lock:
-                    self._loaded = self._loaded.then("", read)
-                self._report(read, None)
+                self._reject(read)
                 return self._loaded
             try:
                 self.board.save(contents, source.version_id(contents), expected="", entries=[], keep=1)
@@ -208,6 +225,17 @@ class SharedPolicy:
             else:
                 _LOG.info("replicas: the policy beside the app is shared from now on")
             return self._loaded
+
+    def _reject(self, error: PolicyFileError) -> None:
+        """Say why the files beside the app begin nothing, unless that is known, or something is posted by now."""
+        with self._lock:
+            before = self._loaded
+            if before.order != _NOTHING.order:
+                return
+            if before.error is not None and before.error.problems == error.problems:
+                return
+            self._loaded = before.then(_NOTHING.order, error)
+        self._report(error, None)
 
     def _report(self, error: PolicyFileError, last_good: Policy | None) -> None:
         if last_good is None:
