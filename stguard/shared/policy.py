@@ -219,7 +219,7 @@ class SharedPolicy:
             try:
                 self.board.save(contents, source.version_id(contents), expected="", entries=[], keep=1)
             except ChangedMeanwhileError:
-                pass  # what another replica posted is judged by now
+                self._hear(self.board.current())  # what another replica posted; the link may just be at it
             except BoardError as error:
                 _LOG.error("replicas: the policy beside the app could not be shared: %s", error)
             else:

@@ -204,6 +204,19 @@ def test_several_replicas_that_find_an_empty_engine_begin_one_policy(
     assert [list(each.current().page_names) for each in made] == [first] * 3
 
 
+def test_what_another_replica_posts_while_this_one_begins_is_in_force_at_once(
+    alone: Callable[..., Replicas], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = policy(alone("here"), tmp_path, "here")
+    there = policy(alone("there", BETTER), tmp_path, "there")
+    until(lambda: here._link.contact is there._link.contact is Contact.HELD)
+    # The link has taken what was posted, and hasn't told it yet.
+    monkeypatch.setattr(here.board, "_tell", lambda _posted: None)
+    assert list(there.current().page_names) == ["home", "reports"]
+    until(lambda: here.board.current() is not None)
+    assert list(here.current().page_names) == ["home", "reports"]
+
+
 # --- the policy in force ---------------------------------------------------------------------------------------------
 
 
