@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stguard.dev import people, provider
+from stguard.policyfile.source import version_id
 from stguard.shared.board import SharedBoard
 from stguard.shared.link import Link
 from tests.hostile.client import Browser, Tab
@@ -151,13 +152,12 @@ class Replica:
         wire: what lies between it and the engine.
     """
 
-    def __init__(self, name: str, *, folder: Path, wire: Wire, environ: Mapping[str, str], ahead: bool) -> None:
+    def __init__(self, name: str, *, folder: Path, wire: Wire, environ: Mapping[str, str]) -> None:
         self.name = name
         self.port = unused()
         self.door = unused()
         self.wire = wire
         self.folder = folder
-        self._ahead = ahead
         self._environ = {**environ, "REPLICA": name, "STGUARD_REDIS_URL": wire.url,
                          "STGUARD_STATE": str(folder / f"state-{name}")}  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
@@ -170,10 +170,10 @@ class Replica:
     def log(self) -> str:
         return (self.folder / f"{self.name}.log").read_text(encoding="utf-8", errors="replace")
 
-    def start(self, **environ: str) -> None:
-        """Start; `wait` waits until it answers."""
-        given = {**os.environ, **self._environ, **environ}
-        if self._ahead:
+    def start(self, *, ahead: bool = False) -> None:
+        """Start, perhaps with a clock that is half a minute ahead; `wait` waits until it answers."""
+        given = {**os.environ, **self._environ}
+        if ahead:
             given["PYTHONPATH"] = str(self.folder / "ahead")
         with (self.folder / f"{self.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -191,11 +191,7 @@ class Replica:
             time.sleep(0.05)
 
     def answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://{self.address}/_stcore/health", timeout=2):
-                return True
-        except (urllib.error.URLError, OSError):
-            return False
+        return answers(self.port, path="/_stcore/health")
 
     def kill(self) -> None:
         """End it without a last word."""
@@ -217,7 +213,7 @@ class Cluster:
     Attributes:
         engine: the Redis.
         source: an identity source that all replicas ask.
-        replicas: by number; the last one's clock is half a minute ahead.
+        replicas: by number.
         front: port of nginx.
     """
 
@@ -241,8 +237,7 @@ class Cluster:
             "HOME": str(folder), "PYTHONWARNINGS": "ignore",
         }  # fmt: skip
         self.replicas = [
-            Replica(str(n), folder=folder, wire=Wire(engine.port), environ=environ, ahead=n == size)
-            for n in range(1, size + 1)
+            Replica(str(n), folder=folder, wire=Wire(engine.port), environ=environ) for n in range(1, size + 1)
         ]
         self._sticky = sticky
         self._logins = itertools.count()
@@ -276,8 +271,8 @@ class Cluster:
             self._nginx.wait()
         text = CONFIG.read_text(encoding="utf-8")
         servers = iter(self.replicas)
-        text = re.sub(r"^ *server replica-\d:8501", lambda found: self._server(found[0], servers), text, flags=re.M)
-        text = re.sub(r"^ *# no such replica.*\n", "", text, flags=re.M)
+        lines = [self._line(line, servers) for line in text.splitlines()]
+        text = "".join(f"{line}\n" for line in lines if line is not None)
         text = text.replace("listen 8080;", f"listen 127.0.0.1:{self.front};")
         text = text.replace("worker_processes auto;", "worker_processes 1;\ndaemon off;\nmaster_process off;\n"
                             f"pid {self.folder}/nginx.pid;\nerror_log {self.folder}/nginx.log;")  # fmt: skip
@@ -286,6 +281,7 @@ class Cluster:
         text = text.replace("http {\n", f"http {{\n  access_log off;\n{places}")
         if not sticky:
             text = text.replace("    hash $route consistent;\n", "")
+        text = text.replace("    location / {\n", "    location = /nginx { return 200; }\n    location / {\n")
         doors = "".join(DOOR.format(door=each.door, port=each.port, front=self.front) for each in self.replicas)
         text = text[: text.rindex("}")] + doors + "}\n"
         (self.folder / "nginx.conf").write_text(text, encoding="utf-8")
@@ -293,10 +289,15 @@ class Cluster:
             [NGINX, "-p", str(self.folder), "-e", str(self.folder / "nginx.log"), "-c", str(self.folder / "nginx.conf")]
         )
 
+        until(lambda: answers(self.front, path="/nginx"), seconds=30)
+
     @staticmethod
-    def _server(found: str, servers: Iterator[Replica]) -> str:
+    def _line(line: str, servers: Iterator[Replica]) -> str | None:
+        """Return a line of the configuration with the next replica of this cluster in it; None without one."""
+        if not line.strip().startswith("server replica-"):
+            return line
         each = next(servers, None)
-        return f"    # no such replica {found}" if each is None else f"    server {each.address}"
+        return None if each is None else re.sub(r"replica-\d:8501", each.address, line)
 
     def close(self) -> None:
         self._link.close()
@@ -336,7 +337,7 @@ class Cluster:
         """Put a policy in force for all, as an editor does who looked at what is in force; return when."""
         posted = self.board.current()
         contents = {"policy.yaml": text.encode()}
-        self.board.save(contents, str(abs(hash(text)) % 10**12), expected="" if posted is None else posted.id,
+        self.board.save(contents, version_id(contents), expected="" if posted is None else posted.id,
                         entries=[], keep=10)  # fmt: skip
         return time.monotonic()
 
@@ -352,6 +353,14 @@ def running(engine: Engine, *, size: int = 4, sticky: bool = True) -> Iterator[C
     finally:
         cluster.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def answers(port: int, *, path: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def replica_of(text: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0
 """Seconds after which a page counts as not loaded."""
+
+
+ATTEMPTS = 50
+"""How often an edit is tried that was told not to be saved."""
 
 
 @dataclass(slots=True)
@@ -91,14 +96,13 @@ def grant(cluster: Cluster, seen: Seen, *, editor: str, times: int, pause: Calla
     place = edits.OnBoard(cluster.board, cluster.folder / "policy.yaml")
     for number in range(times):
         email = f"{editor}{number}@acme.com"
-        while True:
-            try:
+        for _ in range(ATTEMPTS):
+            # An error says that nothing was saved: the engine was slow, or the other editor was faster too often.
+            with contextlib.suppress(edits.EditError, edits.FileError):
                 edits.change(place, edits.Grant(person=edits.Person.read(email), role="viewer"), author=editor)
-            except (edits.EditError, edits.FileError):
-                pause()  # the engine was slow, or the other editor was faster too often: nothing was saved
-                continue
-            break
-        seen.saved.append(email)
+                seen.saved.append(email)
+                break
+            pause()
         pause()
 
 

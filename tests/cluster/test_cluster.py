@@ -140,7 +140,7 @@ def test_replicas_that_are_killed_under_load_decide_nothing_wrong_and_lose_no_ed
         ]
         for each in cluster.replicas[:2]:
             each.kill()
-            each.start()
+            each.start(ahead=each is cluster.replicas[0])
             each.wait()
         for done in editing:
             done.result()
