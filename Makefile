@@ -1,4 +1,4 @@
-# make demo | test | check | bench. Everything sets itself up in .venv on first use.
+# make demo | test | check | bench | cluster. Everything sets itself up in .venv on first use.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Processes for the tests: the tests start servers and browsers, so more than the cores does not help.
 JOBS ?= 2
 
-.PHONY: demo test check bench hostile versions format clean
+.PHONY: demo test check bench cluster hostile versions format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "stguard needs Python 3.11 or newer; set PYTHON=python3.11")'
@@ -27,6 +27,10 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/stguard check policies
+
+cluster: $(STAMP)
+	sh tests/install-system-parts.sh
+	$(BIN)/python -m tests.cluster
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import subprocess
@@ -39,8 +40,11 @@ class Served:
 
 
 @contextmanager
-def served(script: str, policy: str, *, app: bool = False) -> Iterator[Served]:
-    """Serve a script until the `with` block ends: by `streamlit run`, or as an `sg.App` by uvicorn."""
+def served(script: str, policy: str, *, app: bool = False, shared: str = "") -> Iterator[Served]:
+    """Serve a script until the `with` block ends: by `streamlit run`, or as an `sg.App` by uvicorn.
+
+    With `shared`, an address, it shares with other replicas there.
+    """
     with tempfile.TemporaryDirectory() as name, socket.socket() as free:
         folder = Path(name)
         free.bind(("127.0.0.1", 0))
@@ -74,7 +78,10 @@ def served(script: str, policy: str, *, app: bool = False) -> Iterator[Served]:
                 "--server.fileWatcherType=none", "--browser.gatherUsageStats=false", "--logger.level=error",
                 "--secrets.files=secrets.toml",
             ]  # fmt: skip
-        process = subprocess.Popen([sys.executable, *command], cwd=folder, stdout=subprocess.DEVNULL)  # noqa: S603  our own server
+        environ = {**os.environ, "STGUARD_REDIS_URL": shared}
+        process = subprocess.Popen(  # noqa: S603  our own server
+            [sys.executable, *command], cwd=folder, env=environ, stdout=subprocess.DEVNULL
+        )
         try:
             _wait(address, process)
             yield Served(address, secret)

@@ -6,7 +6,6 @@ made with it, and a policy carries a code that only it can make.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 from typing import Final
@@ -39,15 +38,16 @@ class Vault:
         except ImportError as error:
             raise ConfigurationError("replicas that share need more: `pip install 'stguard[redis]'`") from error
         self._secret: Final = secret.encode()
+        self._made: Final[dict[str, bytes]] = {}
         self._cipher: Final = AESGCM(self._key("seal"))
 
     def name(self, kind: str, text: str) -> str:
         """Return a name for a text from which nobody without the secret finds the text."""
-        return hmac.new(self._key(f"name {kind}"), text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+        return hmac.digest(self._key(f"name {kind}"), text.encode("utf-8", "surrogatepass"), "sha256").hex()
 
     def sign(self, kind: str, data: bytes) -> str:
         """Return the code that proves that a replica wrote this."""
-        return hmac.new(self._key(f"sign {kind}"), data, hashlib.sha256).hexdigest()
+        return hmac.digest(self._key(f"sign {kind}"), data, "sha256").hex()
 
     def is_signed(self, kind: str, data: bytes, code: str) -> bool:
         """Tell whether a replica wrote this."""
@@ -73,5 +73,8 @@ class Vault:
             return None
 
     def _key(self, purpose: str) -> bytes:
-        # One key for one purpose: the secret itself is also Streamlit's for cookies.
-        return hmac.new(self._secret, f"stguard shared: {purpose}".encode(), hashlib.sha256).digest()
+        # One key for one purpose: the secret itself is also Streamlit's for cookies. Purposes are few and our own.
+        known = self._made.get(purpose)
+        if known is None:
+            known = self._made[purpose] = hmac.digest(self._secret, f"stguard shared: {purpose}".encode(), "sha256")
+        return known

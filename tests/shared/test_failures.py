@@ -246,7 +246,7 @@ def test_a_replica_killed_in_mid_save_leaves_the_last_edit_it_told_of_or_the_nex
 
 def _head(engine: Engine) -> int:
     with engine.client() as client:
-        return int(client.get("{stguard}:policy:head") or 0)  # type: ignore[arg-type]  # as text
+        return int(client.get("{stguard}:policy:head") or 0)
 
 
 @pytest.mark.parametrize("how", ["frozen", "gone", "dripping", "cut"])
