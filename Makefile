@@ -38,6 +38,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.fragments
 	$(BIN)/python -m benchmarks.sessions
 	$(BIN)/python -m benchmarks.gateway
+	$(BIN)/python -m benchmarks.replicas
 	$(BIN)/python -m benchmarks.analysis
 
 hostile: $(STAMP)

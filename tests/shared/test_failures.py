@@ -272,7 +272,7 @@ def test_nobody_who_decides_waits_for_the_engine(two: Two, engine: Engine, how: 
         engine.thaw() if how == "frozen" else None
 
 
-def test_a_replica_with_its_own_grants_needs_only_what_the_documentation_says(engine: Engine) -> None:
+def test_the_rights_that_the_documentation_names_are_enough(engine: Engine) -> None:
     line = next(
         each for each in (ROOT / "docs" / "replicas.md").read_text(encoding="utf-8").splitlines()
         if each.startswith("ACL SETUSER")
@@ -291,4 +291,5 @@ def test_a_replica_with_its_own_grants_needs_only_what_the_documentation_says(en
         client.flushall()
         until(lambda: client.exists("{stguard}:policy") == 1 and client.exists("{stguard}:t") == 1)
         assert not [each for each in client.acl_log() if each["username"] == "stguard"]
+        client.execute_command("ACL", "DELUSER", "stguard")
     link.close()

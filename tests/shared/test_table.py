@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stguard.shared.board import SharedBoard
 from stguard.shared.link import Contact, Link
 from stguard.shared.table import LocalTable, SharedTable
 from tests.shared.engine import Engine, until
@@ -197,19 +195,3 @@ def test_copies_grow_old_without_contact_and_young_again_with_it(replica: Callab
     assert (link.age, link.is_stale) == (30, True)
     engine.start()
     until(lambda: not link.is_stale)
-
-
-def test_the_rights_that_the_documentation_names_are_enough(replica: Callable[..., Link], engine: Engine) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "replicas.md").read_text(encoding="utf-8")
-    (line,) = [each for each in text.splitlines() if each.startswith("ACL SETUSER")]
-    with engine.client() as client:
-        client.execute_command(*line.replace("PASSWORD", "pass").split())
-    link = replica(url=engine.url.replace("redis://", "redis://stguard:pass@"))
-    table, board = SharedTable(link, "t"), SharedBoard(link)
-    assert link.start(patience=10)
-    table.put("a", b"1", lives=60)
-    board.save({"policy.yaml": b"one"}, "one", expected="", entries=[], keep=1)
-    until(lambda: table.waits == 0)
-    with engine.client() as client:
-        assert client.hlen("{stguard}:t") == 1
-        client.execute_command("ACL", "DELUSER", "stguard")
