@@ -28,7 +28,7 @@ def readme_app(tmp_path: Path) -> AppTest:
     (policy,) = blocks("README.md", "yaml")
     (tmp_path / "app.py").write_text(app, encoding="utf-8")
     (tmp_path / "policy.yaml").write_text(policy, encoding="utf-8")
-    return AppTest.from_file(str(tmp_path / "app.py"))
+    return AppTest.from_file(str(tmp_path / "app.py"), default_timeout=30)
 
 
 def test_the_readme_app_has_at_most_twelve_lines() -> None:
