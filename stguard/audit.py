@@ -184,17 +184,33 @@ class Trail:
                 self._waiting.task_done()
 
 
-def trail_to(audit: str | Path | Sink) -> Trail:
+def trail_to(audit: str | Path | Sink, *, also: Sink | None = None) -> Trail:
     """Return a trail to a file of JSON lines, or to a function.
+
+    Args:
+        audit: the file, or the function.
+        also: a second function that is told, whatever becomes of the first; None for none.
 
     Raises:
         ConfigurationError: it is neither, or the file can't be written.
     """
     if isinstance(audit, str | Path):
-        return Trail(_file(Path(audit)))
-    if not callable(audit):
+        sink = _file(Path(audit))
+    elif callable(audit):
+        sink = audit
+    else:
         raise ConfigurationError(f"audit is a file's path or a function, got {quote(type(audit).__name__)}")
-    return Trail(audit)
+    return Trail(sink if also is None else _both(sink, also))
+
+
+def _both(one: Sink, other: Sink) -> Sink:
+    def tell(record: Record) -> None:
+        try:
+            one(record)
+        finally:
+            other(record)
+
+    return tell
 
 
 def _file(path: Path) -> Sink:

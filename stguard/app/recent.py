@@ -1,7 +1,7 @@
 """What this process remembers for admins: who signed in, what was refused, who asked for access. In memory, bounded.
 
 SECURITY: it holds claims and names, so it is shown by the admin page only, to who may see the policy; it is never
-written anywhere.
+written anywhere, but for requests, which replicas share sealed.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, OrderedDict
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from stguard.model import Reason
+from stguard.shared.documents import Documents
+from stguard.shared.table import LocalTable
 
 if TYPE_CHECKING:
     from stguard.model import Claims, Decision, Facts, Subject
@@ -31,6 +33,9 @@ REQUESTS_KEPT: Final = 100
 
 REQUESTS_OF_ONE: Final = 5
 """Most of them by one person."""
+
+REQUESTS_LIVE: Final = 30 * 86_400.0
+"""Seconds for which a request waits."""
 
 PAUSE: Final = 10.0
 """Seconds between two requests of one person."""
@@ -123,7 +128,7 @@ class Recent:
     def __init__(self) -> None:
         """Begin with nobody."""
         self.takes_requests = False
-        self._requests: Final[dict[tuple[str, str, str | None], Request]] = {}
+        self._requests = Documents(LocalTable())
         self._asked_at: Final[OrderedDict[str, float]] = OrderedDict()
         self._lock: Final = threading.Lock()
         self._people: Final[OrderedDict[str, Seen]] = OrderedDict()
@@ -171,13 +176,14 @@ class Recent:
     def ask(self, request: Request) -> bool:
         """Take a request. Returns False when it is one too many, or too soon after the last by the same person."""
         with self._lock:
-            if request.line in self._requests:
+            known = self.requests()
+            if any(each.line == request.line for each in known):
                 return True
-            own = sum(person == request.person for person, _, _ in self._requests)
+            own = sum(each.person == request.person for each in known)
             soon = 0 <= request.at - self._asked_at.get(request.person, -PAUSE) < PAUSE  # a clock may be set back
-            if soon or own >= REQUESTS_OF_ONE or len(self._requests) >= REQUESTS_KEPT:
+            if soon or own >= REQUESTS_OF_ONE or len(known) >= REQUESTS_KEPT:
                 return False
-            self._requests[request.line] = request
+            self._requests.put(self._key(request.line), asdict(request), lives=REQUESTS_LIVE)
             self._asked_at[request.person] = request.at
             if len(self._asked_at) > PEOPLE_KEPT:
                 self._asked_at.popitem(last=False)
@@ -185,18 +191,26 @@ class Recent:
 
     def waits(self, person: str, action: str, org: str | None) -> bool:
         """Tell whether a request waits for an admin."""
-        with self._lock:
-            return (person, action, org) in self._requests
+        return any(each.line == (person, action, org) for each in self.requests())
 
     def requests(self) -> tuple[Request, ...]:
         """Return what waits, the oldest first."""
-        with self._lock:
-            return tuple(self._requests.values())
+        found = [request for told in self._requests.all().values() if (request := _request(told)) is not None]
+        return tuple(sorted(found, key=lambda each: each.at))
 
     def settle(self, request: Request) -> None:
         """Forget a request that was dealt with."""
+        self._requests.drop(self._key(request.line))
+
+    def share(self, requests: Documents) -> None:
+        """Keep requests where other replicas see and settle them."""
         with self._lock:
-            self._requests.pop(request.line, None)
+            before, self._requests = self.requests(), requests
+        for each in before:
+            requests.put(self._key(each.line), asdict(each), lives=REQUESTS_LIVE)
+
+    def _key(self, line: tuple[str, str, str | None]) -> str:
+        return self._requests.name(repr(line))
 
     def people(self) -> tuple[Seen, ...]:
         """Return who was seen, the latest first."""
@@ -207,6 +221,13 @@ class Recent:
         """Return what was refused, the latest first."""
         with self._lock:
             return tuple(reversed(self._refusals.values()))
+
+
+def _request(told: Any) -> Request | None:  # noqa: ANN401  what another replica wrote, perhaps of another version
+    try:
+        return Request(**told)
+    except TypeError:
+        return None
 
 
 def called(subject: Subject) -> str:

@@ -286,14 +286,20 @@ def _put(
             made = replace(made, audit=known.audit, trail=known.trail)
         else:
             made = replace(made, audit=audit, trail=_trail(audit, folder=Path(script).resolve().parent))
+        others = replicas.current()
+        if others is not None and (known is None or made.recent is not known.recent):
+            made.recent.share(others.requests)
         _by_script[script] = made
         return made
 
 
 def _trail(audit: AuditChoice | None, *, folder: Path) -> Trail | None:
+    others = replicas.current()
     if audit is None:
-        return None
-    return trail_to(folder / audit if isinstance(audit, str | Path) else audit)
+        return None if others is None else Trail(others.records)
+    return trail_to(
+        folder / audit if isinstance(audit, str | Path) else audit, also=None if others is None else others.records
+    )
 
 
 def _answers(identity: IdentityChoice | None, *, known: tuple[Answers, ...]) -> tuple[Answers, ...]:

@@ -15,11 +15,12 @@ import click
 from stguard.audit import Event
 from stguard.cli.output import FINE, FOUND, Failure, count, finish, json_option, print_json
 from stguard.cli.policies import load, locate
+from stguard.cli.sharing import shared_records
 from stguard.cli.who import moment
 from stguard.errors import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 Line = dict[str, Any]
 """One record as it stands in the file."""
@@ -53,7 +54,8 @@ class _Wanted:
 
 
 @click.command("audit")
-@click.argument("file")
+@click.argument("file", required=False)
+@click.option("--shared", is_flag=True, help="The records that replicas share, in place of a file.")
 @click.option("--since", callback=moment, metavar="T", help="From this moment on, ISO 8601 with a zone.")
 @click.option("--until", callback=moment, metavar="T", help="Before this moment.")
 @click.option("--subject", metavar="ID", help="Only of this subject, by id: `iss|sub`.")
@@ -65,7 +67,7 @@ class _Wanted:
 @click.option("--policy", metavar="PATH", help="The policy whose assignments --unused lists.")
 @json_option
 def audit_command(  # noqa: PLR0913  one for each option
-    file: str,
+    file: str | None,
     since: datetime | None,
     until: datetime | None,
     subject: str | None,
@@ -75,10 +77,11 @@ def audit_command(  # noqa: PLR0913  one for each option
     unused: int | None,
     *,
     allowed: bool | None,
+    shared: bool,
     summary: bool,
     as_json: bool,
 ) -> None:
-    """Show the records in FILE and in the files set aside when it was full, oldest first.
+    """Show the records in FILE and in the files set aside when it was full, oldest first; or those that replicas share.
 
     --unused tells by which assignments something was allowed; what only opened the app tells nothing. Exits with 1 when
     lines can't be read, or when --unused finds assignments.
@@ -86,7 +89,9 @@ def audit_command(  # noqa: PLR0913  one for each option
     if unused is not None and (summary or allowed is not None):
         raise click.UsageError("--unused looks at what was allowed; leave --summary, --allowed and --refused out")
     wanted = _Wanted(since=since, until=until, subject=subject, org=org, action=action, allowed=allowed)
-    lines, damaged = _read(Path(file))
+    if (file is None) != shared:
+        raise click.UsageError("name a file of records, or give --shared")
+    lines, damaged = _read(Path(file)) if file is not None else _parsed(shared_records())
     found = [line for line in lines if wanted.fits(line)]
     if unused is not None:
         ids = _unused(found, load(locate(policy), as_json=as_json).parts.assignments, days=unused, begun=lines)
@@ -107,16 +112,15 @@ def _read(path: Path) -> tuple[list[Line], int]:
     if not path.is_file():
         raise Failure(f"no file at {quote(path)}")
     aside = [each for each in path.parent.glob(f"{path.name}.*") if re.fullmatch(r"\.[0-9]+", each.suffix)]
-    lines: list[Line] = []
-    damaged = 0
-    for each in [*sorted(aside, key=lambda file: -int(file.suffix[1:])), path]:
-        for raw in each.read_bytes().splitlines():
-            line = _record(raw)
-            if line is None:
-                damaged += 1
-            else:
-                lines.append(line)
-    return lines, damaged
+    files = [*sorted(aside, key=lambda file: -int(file.suffix[1:])), path]
+    return _parsed(raw for each in files for raw in each.read_bytes().splitlines())
+
+
+def _parsed(told: Iterable[bytes]) -> tuple[list[Line], int]:
+    """Return the records, and how many lines are none."""
+    read = [_record(raw) for raw in told]
+    lines = [line for line in read if line is not None]
+    return lines, len(read) - len(lines)
 
 
 def _record(raw: bytes) -> Line | None:

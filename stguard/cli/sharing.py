@@ -16,6 +16,7 @@ from stguard.errors import ConfigurationError
 from stguard.policyfile import source
 from stguard.shared.board import SharedBoard
 from stguard.shared.link import URL_VARIABLE, Link
+from stguard.shared.records import SharedRecords
 from stguard.shared.replicas import chosen
 
 if TYPE_CHECKING:
@@ -49,23 +50,40 @@ def is_shared() -> bool:
     return bool(_environ().get(URL_VARIABLE))
 
 
+def shared_records() -> list[bytes]:
+    """Return the audit records that replicas share, oldest first."""
+    if not is_shared():
+        raise click.UsageError(f"${URL_VARIABLE} is not set: it says where replicas share")
+    with _link() as link:
+        try:
+            return list(SharedRecords(link).lines())
+        except link.errors as error:
+            raise Failure(f"what replicas share can't be read ({type(error).__name__})") from error
+
+
 @contextmanager
 def _board() -> Iterator[SharedBoard]:
+    with _link() as link:
+        board = SharedBoard(link)
+        if not link.start(patience=link.deadline * 2):
+            raise Failure(f"what replicas share can't be reached at ${URL_VARIABLE}")
+        yield board
+
+
+@contextmanager
+def _link() -> Iterator[Link]:
     environ = _environ()
     secret = next((environ[name] for name in SECRETS if environ.get(name)), None)
     if secret is None:
-        raise Failure(f"${URL_VARIABLE} is set, so the shared policy is meant; set ${SECRETS[0]} to the app's own, too")
+        raise Failure(f"${URL_VARIABLE} is set, so what replicas share is meant; set ${SECRETS[0]} to the app's own")
     try:
         shared = chosen(None, environ=environ)
         assert shared is not None  # noqa: S101  the address is there
         link = Link(shared.url, secret=secret, name=shared.name)
     except ConfigurationError as error:
         raise Failure(str(error)) from error
-    board = SharedBoard(link)
     try:
-        if not link.start(patience=link.deadline * 2):
-            raise Failure(f"what replicas share can't be reached at ${URL_VARIABLE}")
-        yield board
+        yield link
     finally:
         link.close()
 

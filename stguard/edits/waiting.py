@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from stguard.shared.table import Table
-    from stguard.shared.vault import Vault
+    from stguard.shared.documents import Documents
 
 LIVES: Final = 30 * 86_400.0
 """Seconds for which a change waits; then it is dropped."""
@@ -135,30 +134,24 @@ class FileWaiting:
 class TableWaiting:
     """Keep them among what replicas share."""
 
-    def __init__(self, table: Table, vault: Vault) -> None:
-        """Take the table, and what seals its values."""
-        self._table: Final = table
-        self._vault: Final = vault
+    def __init__(self, documents: Documents) -> None:
+        """Take where they lie."""
+        self._documents: Final = documents
 
     def all(self) -> tuple[Pending, ...]:
         """Return what waits, the oldest first."""
-        found = []
-        for name, sealed in self._table.items().items():
-            data = self._vault.open(sealed, about=name)
-            pending = None if data is None else _pending(json.loads(data))
-            if pending is not None and pending.id == name and not pending.over:
-                found.append(pending)
+        read = [(name, _pending(told)) for name, told in self._documents.all().items()]
+        found = [each for name, each in read if each is not None and each.id == name and not each.over]
         return tuple(sorted(found, key=lambda each: each.time))
 
     def put(self, pending: Pending) -> None:
         """Keep one."""
         _expect_room([each for each in self.all() if each.id != pending.id])
-        data = json.dumps(asdict(pending)).encode()
-        self._table.put(pending.id, self._vault.seal(data, about=pending.id), lives=LIVES)
+        self._documents.put(pending.id, asdict(pending), lives=LIVES)
 
     def drop(self, name: str) -> None:
         """Forget one by its id."""
-        self._table.drop(name)
+        self._documents.drop(name)
 
 
 def _expect_room(known: list[Pending]) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from stguard.errors import ConfigurationError, quote
 from stguard.shared.board import SharedBoard, from_json
+from stguard.shared.documents import Documents
 from stguard.shared.kept import Kept, folder_of
 from stguard.shared.link import STALE, URL_VARIABLE, Link
 from stguard.shared.policy import KEPT_AS, SharedPolicy
+from stguard.shared.records import SharedRecords
 from stguard.shared.table import SharedTable
 
 if TYPE_CHECKING:
@@ -80,6 +82,8 @@ class Replicas:
         seen: when a login last did something: what is left of `LIVES`.
         orgs: the org that a login chose last.
         proposals: changes of the policy that wait for a second person.
+        requests: who asks for access.
+        records: what the audit was told.
     """
 
     LIVES: Final = 31 * 86_400.0
@@ -102,7 +106,9 @@ class Replicas:
         self.ended: Final = SharedTable(self.link, "ended", kept=self._kept)
         self.seen: Final = SharedTable(self.link, "seen")
         self.orgs: Final = SharedTable(self.link, "orgs")
-        self.proposals: Final = SharedTable(self.link, "proposals")
+        self.proposals: Final = Documents(SharedTable(self.link, "proposals"), self.link.vault)
+        self.requests: Final = Documents(SharedTable(self.link, "requests"), self.link.vault)
+        self.records: Final = SharedRecords(self.link)
         known = from_json(self._kept.read(KEPT_AS), vault=self.link.vault)
         self._board: Final = SharedBoard(self.link, known=known)
         self._policies: Final[dict[tuple[Path, str], SharedPolicy]] = {}

@@ -12,6 +12,7 @@ from stguard import edits
 from stguard.app.admin import seconds
 from stguard.edits.waiting import LIVES, MOST, FileWaiting, Pending, TableWaiting
 from stguard.policy import Policy
+from stguard.shared.documents import Documents
 from stguard.shared.table import LocalTable
 from stguard.shared.vault import Vault
 from tests.app.test_admin_changes import MAIN, POLICY, PREVIEW, begin_grant, editor, file, open_tab, press, told
@@ -185,8 +186,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Waitin
     if request.param == "file":
         (tmp_path / "policy.yaml").write_text(POLICY)
         return lambda: FileWaiting(tmp_path / "policy.yaml")
-    table, vault = LocalTable(), Vault(SECRET)
-    return lambda: TableWaiting(table, vault)
+    documents = Documents(LocalTable(), Vault(SECRET))
+    return lambda: TableWaiting(documents)
 
 
 def pending(number: int, *, at: float) -> Pending:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stguard.audit import Record
+from stguard.shared.link import Link
+from stguard.shared.records import SharedRecords
 from tests.cli.conftest import TEAM
 from tests.shared.engine import SECRET, Engine
 
@@ -87,3 +90,16 @@ def test_publish_without_an_address_says_what_is_missing(team: Run) -> None:
     ran = team("publish", "--yes", env={"STGUARD_REDIS_URL": None})  # type: ignore[dict-item]  # as click takes it
     assert ran.code == 2
     assert "$STGUARD_REDIS_URL is not set" in ran.err
+
+
+def test_the_audit_that_replicas_share_is_looked_through_as_a_file_is(run: Run, env: dict[str, str]) -> None:
+    link = Link(env["STGUARD_REDIS_URL"], secret=SECRET)
+    told = Record(at=1000.0, subject="iss|ann", action="report:view", allowed=False, reason="not_granted", policy="v1")
+    SharedRecords(link)(told)
+    link.close()
+    ran = run("audit", "--shared", "--json", env=env)
+    assert ran.code == 0, ran.err
+    assert [each["subject"] for each in ran.json["records"]] == ["iss|ann"]
+    assert "iss|ann" in run("audit", "--shared", "--summary", env=env).out
+    assert run("audit", "--shared", "file.jsonl", env=env).code == 2
+    assert run("audit", env=env).code == 2
