@@ -22,7 +22,7 @@ def draw(asked: Standing) -> None:
     if not found:
         st.info("Nobody is waiting for access.", icon=":material/check_circle:")
     st.caption(
-        "Whoever is refused at a page that the menu shows with a lock can ask for it. Requests wait for 30 days at most; "
+        "Whoever is refused at a page that the menu shows with a lock can ask for it. They wait for 30 days at most; "
         "where the app runs in a single process, until it restarts."
     )
     known = {
