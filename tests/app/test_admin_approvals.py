@@ -126,6 +126,25 @@ def test_the_same_person_with_another_name_is_the_same(admin: Any, claims: Any) 
     assert file(admin).read_text() == POLICY
 
 
+ACTING = GUARDED.replace("def home", "ACTS", 1).replace(
+    "ACTS", "sg.configure(identity=lambda c: sg.Facts(impersonator=c.get('acted')))\ndef home", 1
+)
+
+
+@pytest.mark.parametrize("acted", ["ada", "https://idp.example|ada", "ADA@ACME.COM"])
+def test_who_acts_as_somebody_else_neither_approves_nor_proposes(admin: Any, claims: Any, acted: str) -> None:
+    acting = {**claims("kim"), "acted": acted}
+    admin.main(ACTING)
+    propose(admin)
+    (pending,) = FileWaiting(file(admin)).all()
+    admin.main(ACTING + f"\nfrom stguard.app.admin import approvals\napprovals._approve({pending.id!r})\n")
+    admin.run(acting)
+    assert file(admin).read_text() == POLICY
+    admin.main(ACTING)
+    assert "acts as somebody else" in told(propose(admin, acting))  # type: ignore[arg-type]  # claims, as `run` takes them
+    assert len(FileWaiting(file(admin)).all()) == 1
+
+
 def test_a_change_that_lost_its_author_s_right_is_not_approved(admin: Any) -> None:
     propose(admin)
     (pending,) = FileWaiting(file(admin)).all()

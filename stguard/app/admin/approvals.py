@@ -87,21 +87,30 @@ def _draw_one(asked: Standing, pending: Pending) -> None:
     changes.draw_said()
     with st.container(horizontal=True):
         if own:
-            st.caption("You proposed this. Somebody else has to approve it.")
+            st.caption(
+                "Who acts as somebody else can't approve a change."
+                if seconds.acts_for_another(asked)
+                else "You proposed this. Somebody else has to approve it."
+            )
             st.button("Withdraw", key="stguard_admin_withdraw", on_click=_drop, args=(pending.id, "withdrawn"))
             return
         if ready:
+            # Of this change alone: a click that was meant for another one finds no button.
             st.button(
-                "Approve", key="stguard_admin_approve", type="primary", on_click=_approve, args=(pending.id,),
+                "Approve",
+                key=f"stguard_admin_approve_{pending.id[:16]}",
+                type="primary",
+                on_click=_approve,
+                args=(pending.id,),
                 icon=":material/check:",
-            )  # fmt: skip
+            )
         st.button("Decline", key="stguard_admin_decline", on_click=_drop, args=(pending.id, "declined"))
 
 
 def is_own(asked: Standing, pending: Pending) -> bool:
     """Tell whether who asks proposed a change, or can't be told from who did."""
     people = seconds.known_as(asked.subject)
-    return not people or not set(people).isdisjoint(pending.people)
+    return not people or seconds.acts_for_another(asked) or not set(people).isdisjoint(pending.people)
 
 
 def _name(asked: Standing, pending: Pending) -> str:

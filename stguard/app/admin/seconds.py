@@ -67,6 +67,8 @@ def propose(asked: Standing, outcome: Outcome, *, title: str, author: str, reaso
         FileError: it can't be written.
     """
     place, people = waiting(asked), known_as(asked.subject)
+    if acts_for_another(asked):
+        raise edits.EditError("who acts as somebody else can't propose a change that needs approval")
     if place is None or not people:
         raise edits.EditError("a change that needs approval can't be proposed by somebody without an id or an e-mail")
     pending = Pending(
@@ -82,11 +84,20 @@ def propose(asked: Standing, outcome: Outcome, *, title: str, author: str, reaso
     tell(asked, "proposed")
 
 
+def acts_for_another(asked: Standing) -> bool:
+    """Tell whether somebody acts as who asks.
+
+    SECURITY: sources name whoever acts in forms of their own, so that nothing tells whether it is the same person as a
+    second one; who acts as somebody else can neither propose nor approve.
+    """
+    return asked.subject is not None and asked.subject.impersonator is not None
+
+
 def known_as(subject: Subject | None) -> tuple[str, ...]:
-    """Return every id and address by which somebody is known, with whoever acts as them."""
+    """Return every id and address by which somebody is known."""
     if subject is None:
         return ()
-    return tuple(dict.fromkeys(each for each in (*subject.ids, subject.email, subject.impersonator) if each))
+    return tuple(dict.fromkeys(each for each in (*subject.ids, subject.email) if each))
 
 
 def tell(asked: Standing, what: str) -> None:
