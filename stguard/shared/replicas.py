@@ -103,7 +103,7 @@ class Replicas:
         self.shared: Final = shared
         self.link: Final = Link(shared.url, secret=secret, name=shared.name, stale=shared.stale)
         self._kept: Final = Kept(folder_of(folder, environ=os.environ))
-        self.ended: Final = SharedTable(self.link, "ended", kept=self._kept)
+        self.ended: Final = SharedTable(self.link, "ended", kept=self._kept, only_grows=True)
         self.seen: Final = SharedTable(self.link, "seen")
         self.orgs: Final = SharedTable(self.link, "orgs")
         self.proposals: Final = Documents(SharedTable(self.link, "proposals"), self.link.vault)

@@ -31,6 +31,9 @@ PAGE: Final = 1_000
 KEEP_EVERY: Final = 5.0
 """Fewest seconds between two writings of a table's keys to the disk."""
 
+SLACK: Final = 60.0
+"""Seconds by which the ends of an entry may differ between two replicas that were told of it at different moments."""
+
 _PRUNE_EVERY: Final = 60.0
 
 _PUT: Final = """
@@ -187,6 +190,7 @@ class SharedTable(LocalTable):
         name: str,
         *,
         kept: Kept | None = None,
+        only_grows: bool = False,
         clock: Callable[[], float] = time.monotonic,
         limit: int = LIMIT,
     ) -> None:
@@ -197,11 +201,14 @@ class SharedTable(LocalTable):
             name: tells tables apart.
             kept: where its keys are kept on the disk for a start without the engine; None: nowhere. For tables whose
                 values are empty.
+            only_grows: whether nothing is ever dropped or made shorter. SECURITY: then who can write to the engine
+                takes back nothing that this copy knows; it is written again.
             clock: as for `LocalTable`.
             limit: as for `LocalTable`.
         """
         super().__init__(clock=clock, limit=limit)
         self._kept: Final = kept
+        self._only_grows: Final = only_grows
         self._kept_at: float | None = None
         self._to_keep = False
         self._link: Final = link
@@ -268,6 +275,11 @@ class SharedTable(LocalTable):
                     if self._waiting.get(key) is entry:  # not put anew meanwhile
                         del self._waiting[key]
 
+    def _takes_back(self, known: _Entry, value: bytes | None, lives: float) -> bool:
+        """Tell whether what the engine has would end something sooner than it is known here, by more than an error."""
+        left = known.ends - self._clock()
+        return left > 0 and (value is None or lives < left - SLACK)
+
     def _keep(self) -> None:
         """Keep the keys on the disk, from time to time."""
         now = self._clock()
@@ -295,7 +307,11 @@ class SharedTable(LocalTable):
                     known = self._entries.get(key)
                     if key in self._waiting:
                         continue  # newer here
-                    self._set(key, value, int(rows[at + 3]) / 1000)
+                    lives = int(rows[at + 3]) / 1000
+                    if self._only_grows and known is not None and self._takes_back(known, value, lives):
+                        self._waiting[key] = known
+                        continue
+                    self._set(key, value, lives)
                     if known is None or known.value != value:
                         changed.append((key, value))
                         self._to_keep = True

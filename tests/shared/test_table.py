@@ -195,3 +195,32 @@ def test_copies_grow_old_without_contact_and_young_again_with_it(replica: Callab
     assert (link.age, link.is_stale) == (30, True)
     engine.start()
     until(lambda: not link.is_stale)
+
+
+@pytest.mark.parametrize("grows", [False, True], ids=["naive", "only grows"])
+@pytest.mark.parametrize("how", ["dropped", "shortened"])
+def test_who_writes_to_the_engine_takes_nothing_back_from_a_table_that_only_grows(
+    replica: Callable[..., Link],
+    engine: Engine,
+    how: str,
+    grows: bool,  # noqa: FBT001  a parameter of the test
+) -> None:
+    link = replica()
+    table = SharedTable(link, "t", only_grows=grows)
+    assert link.start(patience=10)
+    table.put("login", b"", lives=3600)
+    until(lambda: table.waits == 0 and table.seen == 1)
+    with engine.client() as client:
+        if how == "dropped":
+            client.hset("{stguard}:t", "login", b"-")
+        else:
+            client.zadd("{stguard}:t:ends", {"login": 1})
+        client.zadd("{stguard}:t:order", {"login": 2})
+        client.set("{stguard}:t:head", 2)
+    until(lambda: (table.seen or 0) >= 2)
+    assert (table.get("login") is not None) is grows
+    if grows:
+        with engine.client() as client:
+            until(
+                lambda: client.hget("{stguard}:t", "login") == b"+" and client.zscore("{stguard}:t:ends", "login") > 1
+            )
