@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SECRETS: Final = ("COOKIE_SECRET", variables.COOKIE_SECRET)
 """Environment variables that hold the secret of the replicas."""
 
+PATIENCE: Final = 10.0
+"""Seconds to wait for an engine that is slow; one that refuses says so at once."""
+
 NAMED: Final = "policy.yaml"
 """Name of the policy in messages when replicas share none yet."""
 
@@ -65,7 +68,7 @@ def shared_records() -> list[bytes]:
 def _board() -> Iterator[SharedBoard]:
     with _link() as link:
         board = SharedBoard(link)
-        if not link.start(patience=link.deadline * 2):
+        if not link.start(patience=PATIENCE):
             raise Failure(f"what replicas share can't be reached at ${URL_VARIABLE}")
         yield board
 

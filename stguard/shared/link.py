@@ -144,6 +144,7 @@ class Link:
         self._every: Final = every
         self._clock: Final = clock
         self._errors: Final = (redis.RedisError, OSError)
+        self._slow: Final = (redis.TimeoutError, TimeoutError)
         try:
             # Given up once it fails: this decides itself when to try again.
             self.client: Final[Client] = redis.Redis.from_url(
@@ -159,7 +160,7 @@ class Link:
         self._met_at: float | None = None
         self._began_at: Final = clock()
         self._contact = Contact.NEVER
-        self._told_lost = False
+        self._told_lost = self._is_refused = False
         self._closed: Final = threading.Event()
         self._to_write: Final = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -203,7 +204,7 @@ class Link:
         self._parts = (*self._parts, part)
 
     def start(self, *, patience: float = 0.0) -> bool:
-        """Connect, in threads of its own; wait for the first answer, up to `patience` seconds.
+        """Connect, in threads of its own; wait for the first answer, up to `patience` seconds, unless it is refused.
 
         Returns:
             Whether everything is read.
@@ -216,7 +217,7 @@ class Link:
             for thread in self._threads:
                 thread.start()
         with self._looked:
-            self._looked.wait_for(lambda: self._told_lost or self._is_read, patience)
+            self._looked.wait_for(lambda: self._is_refused or self._is_read, patience)
         return self._is_read
 
     @property
@@ -306,7 +307,7 @@ class Link:
                     part.follow(self.client)
         if self._contact is not Contact.HELD:
             _LOG.info("replicas: in contact")
-        self._told_lost = False
+        self._told_lost = self._is_refused = False
         self._met_at, self._contact = at, Contact.HELD
         with self._looked:
             self._looked.notify_all()
@@ -314,6 +315,10 @@ class Link:
 
     def _lost(self, error: Exception) -> None:
         """Say once that there is no contact, whether there was any before."""
+        if not isinstance(error, self._slow):
+            self._is_refused = True  # nothing there, or it doesn't want us: who waits for a first answer gets none
+            with self._looked:
+                self._looked.notify_all()
         if self._told_lost:
             return
         self._told_lost = True
@@ -324,8 +329,6 @@ class Link:
             type(error).__name__,  # SECURITY: its text may hold the address, with a password
             max(0, self.stale - self.age),
         )
-        with self._looked:
-            self._looked.notify_all()
 
     # --- writing
 
