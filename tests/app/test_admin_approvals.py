@@ -191,6 +191,15 @@ def test_a_lock_out_is_confirmed_in_words_by_who_approves(admin: Any) -> None:
     assert file(admin).read_text() == text
 
 
+def test_who_approves_sees_every_line_however_many_gain_by_it(admin: Any) -> None:
+    rows = "".join(f"  - {{role: viewer, email: v{n}@acme.com}}\n" for n in range(60))
+    at = open_tab(admin.run("ada"), "policy")
+    editor(at).set_value(POLICY.replace("pages:", f"{rows}  - {{role: keeper, email: zz@evil.com}}\npages:"))
+    press(press(at.run(), PREVIEW), "Send for approval")
+    at = look(admin, "kim")
+    assert any("+  - {role: keeper, email: zz@evil.com}" in each.value for each in at.code)
+
+
 def test_what_was_withdrawn_can_not_be_approved(admin: Any) -> None:
     propose(admin)
     at = look(admin, "kim")

@@ -13,6 +13,7 @@ import streamlit as st
 
 from stguard import edits
 from stguard.app.admin import changes, directory, guarding, seconds, words
+from stguard.app.admin.editor import difference_of_texts
 from stguard.app.admin.guarding import EDIT, editing, insist
 from stguard.app.screens import one_line, plain
 
@@ -56,15 +57,13 @@ def draw(asked: Standing) -> None:
                 )  # fmt: skip
 
 
-def _draw_one(asked: Standing, pending: Pending) -> None:
-    place = changes.place_of(asked)
-    own, outcome, lockout = is_own(asked, pending), None, None
+def _outcome(asked: Standing, place: edits.Place, pending: Pending) -> tuple[edits.Outcome | None, str | None]:
+    """Return what a change would do now, and a sentence when it locks out; draw why that can't be said."""
     try:
-        if place is not None:
-            outcome = edits.preview(
-                place, pending.files, expected=pending.before, editor=asked.subject, in_force=asked.policy
-            )
-            lockout = changes.lockout(asked, place, outcome)
+        outcome = edits.preview(
+            place, pending.files, expected=pending.before, editor=asked.subject, in_force=asked.policy
+        )
+        return outcome, changes.lockout(asked, place, outcome)
     except edits.ChangedMeanwhileError:
         st.warning(
             "The policy has changed since this was proposed, so it can't be approved any more. Propose it again on the "
@@ -73,11 +72,21 @@ def _draw_one(asked: Standing, pending: Pending) -> None:
         )
     except (edits.EditError, edits.FileError) as error:
         st.error(plain(changes.told(error)), icon=":material/error:")
+    return None, None
+
+
+def _draw_one(asked: Standing, pending: Pending) -> None:
+    place = changes.place_of(asked)
+    if place is None:
+        return
+    own = is_own(asked, pending)
+    outcome, lockout = _outcome(asked, place, pending)
     if outcome is not None and not outcome.ok:
         st.error("This can't be approved: the policy would have errors.", icon=":material/error:")
         changes.problems(outcome.problems)
     elif outcome is not None:
         changes.effects(asked, outcome.gains, outcome.losses, outcome.other)
+        _draw_lines(place, outcome)
     if not guarding.may_edit(asked):
         return
     ready = outcome is not None and outcome.ok and bool(outcome.files)
@@ -105,6 +114,14 @@ def _draw_one(asked: Standing, pending: Pending) -> None:
                 icon=":material/check:",
             )
         st.button("Decline", key="stguard_admin_decline", on_click=_drop, args=(pending.id, "declined"))
+
+
+def _draw_lines(place: edits.Place, outcome: edits.Outcome) -> None:
+    """Draw every line that changes: who gains and who loses may be too much to list, or not to be told."""
+    before = edits.Snapshot.take(place).texts
+    st.caption("The lines that change")
+    for name, text in outcome.files.items():
+        st.code(difference_of_texts(before.get(name, ""), text or "", most=None), language="diff")
 
 
 def is_own(asked: Standing, pending: Pending) -> bool:

@@ -204,10 +204,10 @@ def _conflict(draft: Draft, snapshot: edits.Snapshot) -> None:
         st.button("Throw my changes away", key="stguard_admin_discard", on_click=_discard, args=(draft.file,))
 
 
-def difference_of_texts(old: str, new: str) -> str:
-    """Return the lines that differ, with a few around them."""
+def difference_of_texts(old: str, new: str, *, most: int | None = 500) -> str:
+    """Return the lines that differ, with a few around them; at most so many, None for all."""
     lines = difflib.unified_diff(old.splitlines(), new.splitlines(), "before", "after", lineterm="", n=2)
-    return "\n".join(list(lines)[:500])
+    return "\n".join(list(lines)[:most])
 
 
 # --- what the buttons do -------------------------------------------------------------------------------------------
