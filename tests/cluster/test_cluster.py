@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import ARGUMENTS, CHROMIUM, PATIENCE
+from tests.chromium import PATIENCE
 from tests.cluster.cluster import NGINX, POLICY, Cluster, replica_of, running
 from tests.cluster.load import Load, check, grant
 from tests.shared.engine import SERVER, Engine, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
 
     from tests.hostile.client import Tab
 
@@ -80,14 +82,10 @@ def test_a_sign_out_at_one_replica_ends_the_tabs_at_the_others(cluster: Cluster)
         assert "home of None" in late.open()
 
 
-def test_a_replica_that_is_killed_loses_its_tabs_and_no_sign_in(cluster: Cluster) -> None:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is missing; install the package `chromium`")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = browser.new_context(base_url=cluster.origin).new_page()
-        page.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
+def test_a_replica_that_is_killed_loses_its_tabs_and_no_sign_in(cluster: Cluster, chromium: Browser) -> None:
+    with chromium.new_context(base_url=cluster.origin) as context:
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
         sign_in(page)
         before = shown(page)
         page.reload()
@@ -112,7 +110,6 @@ def test_a_replica_that_is_killed_loses_its_tabs_and_no_sign_in(cluster: Cluster
             expect(page.get_by_role("button", name="Sign in")).to_be_visible()
             sign_in(page)  # which begins at one replica and ends at another
         finally:
-            browser.close()
             cluster.serve(sticky=True)
             killed.start()
             killed.wait()
