@@ -35,7 +35,7 @@ def other(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     made = Replicas(Shared(url=engine.url), secret=SECRET, folder=elsewhere)
-    made.start()
+    made.link.start(patience=10)
     yield made.policy(elsewhere / "policy.yaml", on_bad_edit="keep")
     made.link.close()
     replicas.leave()

@@ -38,7 +38,7 @@ def join(engine: Engine, tmp_path: Path) -> Iterator[Callable[[str], SharedPolic
         (folder / "policy.yaml").write_text(POLICY, encoding="utf-8")
         made.append(Replicas(Shared(url=engine.url), secret=SECRET, folder=folder))
         policy = made[-1].policy(folder / "policy.yaml", on_bad_edit="keep")
-        made[-1].start()
+        made[-1].link.start(patience=10)
         policy.current()
         return policy
 

@@ -47,7 +47,7 @@ class Two:
             made = Replicas(Shared(url=wire.url, stale=stale), secret=SECRET, folder=place)
             self.replicas.append(made)
             self.policies.append(made.policy(place / "policy.yaml", on_bad_edit="keep"))
-            made.start()
+            made.link.start(patience=10)
             assert self.opens(number)
 
     def opens(self, number: int) -> bool:

@@ -71,7 +71,7 @@ def alone(engine: Engine, tmp_path: Path) -> Iterator[Callable[..., Replicas]]:
 
 def policy(replicas: Replicas, tmp_path: Path, name: str) -> SharedPolicy:
     made = replicas.policy(tmp_path / name / "policy.yaml", on_bad_edit="keep")
-    replicas.start()
+    replicas.link.start(patience=10)
     return made
 
 

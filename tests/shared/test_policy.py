@@ -41,7 +41,7 @@ def join(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         replicas = Replicas(Shared(url=engine.url, **options.pop("shared", {})), secret=SECRET, folder=folder)
         made.append(replicas)
         policy = replicas.policy(folder / "policy.yaml", **{"on_bad_edit": "keep", **options})
-        replicas.start()
+        replicas.link.start(patience=10)
         return policy
 
     yield start
@@ -185,7 +185,7 @@ def test_a_folder_keeps_its_files_apart(engine: Engine, tmp_path: Path) -> None:
     (folder / "b.yaml").write_text("stguard: 1\npages: {zürich: {role: admin}}\n", encoding="utf-8")
     replicas = Replicas(Shared(url=engine.url), secret=SECRET, folder=tmp_path)
     policy = replicas.policy(folder, on_bad_edit="keep")
-    replicas.start()
+    replicas.link.start(patience=10)
     assert pages(policy) == ["zürich"]
     posted = policy.board.current()
     assert posted is not None
