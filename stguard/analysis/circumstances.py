@@ -154,6 +154,12 @@ _ALL_TIME: Final[list[Stretch]] = [(-inf, inf)]
 _NOBODY: Final = -1
 """Stands for who is treated as anyone else."""
 
+_END: Final = (inf, _NOBODY)
+"""Ends the pieces of time of everybody."""
+
+Held = tuple[tuple[frozenset[str], ...], Who | None]
+"""The roles that each policy gives at some moment, and the who-key that stands for being named, if any does."""
+
 Crowd = frozenset[int]
 """The kinds of who-keys that are told apart, by number."""
 
@@ -186,9 +192,11 @@ class Asking:
             {role: renamed_effect(effect, its) for role, effect in effects_of(asked, side.policy.roles).items()}
             for side, asked, its in zip(sides, self.asked, names, strict=True)
         ]
+        self._roles: Final = frozenset(role for effects in self._effects for role in effects)
         self._marks: Final = _marks_of(self._forms)
         self._sent: Final = self._sort_sent(action, names)
         self._numbers: Final[dict[Alike, int]] = {}
+        self._states: Final[dict[object, int]] = {}
         self._alike: Final[list[Alike]] = []
         self._pieces: Final[dict[int, Pieces]] = {}
         self._always: Final[dict[int, int]] = {}
@@ -210,7 +218,7 @@ class Asking:
 
     def counts(self, role: str) -> bool:
         """Tell whether holding a role can change anything."""
-        return any(role in effects for effects in self._effects)
+        return role in self._roles
 
     def cases(
         self, org: str | None, *, at: float | None = None, instead: tuple[Place, Place] | None = None
@@ -241,7 +249,7 @@ class Asking:
         """Return the who-keys of an org, and how often each kind is there, where that is so at every moment."""
         found = self._fixed.get(org)
         if found is None:
-            place = self._standings.place(org)
+            place = self._standings.bearing(self._roles, org)
             unassigned = self._standings.unassigned(self._marks, org) if self._marks else {}
             if unassigned:
                 place = _changed_place(place, (), unassigned)
@@ -272,37 +280,40 @@ class Asking:
     def _crowds(self, place: Place, at: float | None) -> dict[Crowd, list[Stretch]]:
         """Return who is there, with the stretches of time for which that is so."""
         present: Counter[int] = Counter()
-        turns: dict[float, list[tuple[int, int]]] = {}
+        turns: list[tuple[float, int, int]] = []
         for number in place:
             pieces = self._pieces.get(number) or self._make_pieces(number)
             if at is not None:
                 pieces = ((-inf, _at(pieces, at)),)
             present[pieces[0][1]] += 1
-            for (_, before), (start, alike) in pairwise(pieces):
-                turns.setdefault(start, []).extend(((before, -1), (alike, 1)))
-        crowd = frozenset(present) - {_NOBODY}
+            if len(pieces) > 1:
+                turns += [(start, before, alike) for (_, before), (start, alike) in pairwise(pieces)]
+        there = {*present} - {_NOBODY}
         if at is not None:
-            return {crowd: [(at, nextafter(at, inf))]}
+            return {frozenset(there): [(at, nextafter(at, inf))]}
         found: dict[Crowd, list[Stretch]] = {}
-        for start, end in pairwise((-inf, *sorted(turns), inf)):
-            before_turn = {alike for alike, _ in turns.get(start, ()) if present[alike]}
-            for alike, change in turns.get(start, ()):
-                present[alike] += change
-            after_turn = {alike for alike, _ in turns.get(start, ()) if present[alike]}
-            if before_turn != after_turn:
-                crowd = (crowd - before_turn | after_turn) - {_NOBODY}
-            found.setdefault(crowd, []).append((start, end))
+        begun = -inf
+        crowd: Crowd | None = None
+        for start, before, after in (*sorted(turns), (inf, _NOBODY, _NOBODY)):
+            if start > begun:
+                if crowd is None:
+                    crowd = frozenset(there)
+                found.setdefault(crowd, []).append((begun, start))
+                begun = start
+            present[before] -= 1
+            present[after] += 1
+            if not present[before] and before != _NOBODY:
+                there.discard(before)
+                crowd = None
+            if present[after] == 1 and after != _NOBODY:
+                there.add(after)
+                crowd = None
         return found
 
     def _make_pieces(self, number: int) -> Pieces:
         sort = self._standings.sorts[number]
-        given = zip(self._effects, sort.terms, strict=True)
-        counts = any(each.role in effects for effects, terms in given for each in terms)
-        if not counts and sort.named is None and not sort.forms:
-            self._pieces[number], self._always[number] = ((-inf, _NOBODY),), _NOBODY
-            return self._pieces[number]
         pieces: list[tuple[float, int]] = []
-        for start in sorted({-inf, *self._edges(sort)}):
+        for start in sorted({-inf, *self._edges(sort)} - {inf}):
             alike = self._alike_to(sort, start)
             if not pieces or pieces[-1][1] != alike:
                 pieces.append((start, alike))
@@ -313,36 +324,63 @@ class Asking:
 
     def _edges(self, sort: Sort) -> Iterator[float]:
         """Yield the moments at which something that matters begins or ends."""
-        for effects, terms in zip(self._effects, sort.terms, strict=True):
-            yield from (edge for each in terms if each.role in effects for edge in each[1:] if abs(edge) != inf)
+        for terms in sort.terms:
+            for role, since, until in terms:
+                if role in self._roles:
+                    yield since
+                    yield until
         for form in sort.forms:
             yield from self._edges(form)
         if sort.domain is not None:
             yield from self._edges(self._standings.sorts[sort.domain])
 
     def _alike_to(self, sort: Sort, at: float) -> int:
-        marks, prefixes, domain = self._marks_on(sort, at), frozenset[tuple[str, Marks]](), frozenset[Mark]()
-        if sort.forms:
-            parts = ((form.claim or "", self._marks_on(form, at)) for form in sort.forms)
-            prefixes = frozenset(part for part in parts if part[1])
+        domain = None if sort.domain is None else self._standings.sorts[sort.domain]
+        state = (
+            sort.kind,
+            self._held(sort, at),
+            None if domain is None else self._held(domain, at),
+            frozenset((form.claim or "", self._held(form, at)) for form in sort.forms),
+            sort.claim,
+        )
+        number = self._states.get(state)
+        if number is None:
+            number = self._states[state] = self._number_of(*state)
+        return number
+
+    def _held(self, sort: Sort, at: float) -> Held:
+        """Return the roles that matter and that each policy gives at a moment, and what stands for being named."""
+        roles = self._roles
+        by_policy = [
+            frozenset([role for role, since, until in terms if since <= at < until and role in roles])
+            for terms in sort.terms
+        ]
+        return tuple(by_policy), sort.named
+
+    def _number_of(
+        self, kind: WhoKind, held: Held, domain: Held | None, forms: frozenset[tuple[str, Held]], claim: str | None
+    ) -> int:
+        """Return the number of those that are treated so."""
+        marks = self._marks_on(held)
+        prefixes = frozenset((prefix, found) for prefix, its in forms if (found := self._marks_on(its)))
         if not marks and not prefixes:
             return _NOBODY
-        if sort.domain is not None:
-            domain = self._marks_on(self._standings.sorts[sort.domain], at)
-        alike = Alike(sort.kind, sort.claim, marks, domain, prefixes)
+        alike = Alike(kind, claim, marks, frozenset() if domain is None else self._marks_on(domain), prefixes)
         number = self._numbers.setdefault(alike, len(self._alike))
         if number == len(self._alike):
             self._alike.append(alike)
         return number
 
-    def _marks_on(self, sort: Sort, at: float) -> Marks:
-        marks: set[Mark] = set()
-        for number, (effects, terms) in enumerate(zip(self._effects, sort.terms, strict=True)):
-            marks.update(
-                Given(number, effects[role]) for role, since, until in terms if role in effects and since <= at < until
-            )
-        if sort.named is not None:
-            marks.update(self._marks.get(sort.named, ()))
+    def _marks_on(self, held: Held) -> Marks:
+        by_policy, named = held
+        marks: set[Mark] = {
+            Given(number, effects[role])
+            for number, (effects, roles) in enumerate(zip(self._effects, by_policy, strict=True))
+            for role in roles
+            if role in effects
+        }
+        if named is not None:
+            marks.update(self._marks.get(named, ()))
         return frozenset(marks)
 
     def _members(self, place: Place, times: Sequence[Stretch]) -> Mapping[Alike, Sequence[Who]]:
@@ -350,14 +388,18 @@ class Asking:
         found: dict[Alike, list[Who]] = {}
         ends = [end for _, end in times]
         for number, keys in place.items():
-            pieces = self._pieces[number]
-            belongs: set[int] = set()
-            for index, (start, alike) in enumerate(pieces):
-                until = pieces[index + 1][0] if index + 1 < len(pieces) else inf
-                first = bisect_right(ends, start)
-                if alike != _NOBODY and first < len(times) and times[first][0] < until:
-                    belongs.add(alike)
-            for alike in belongs:
+            always = self._always.get(number)
+            if always is not None:
+                belongs = {always} if times else set()
+            else:
+                belongs = set()
+                for (start, alike), (until, _) in pairwise((*self._pieces[number], _END)):
+                    if alike == _NOBODY:
+                        continue
+                    first = bisect_right(ends, start)
+                    if first < len(times) and times[first][0] < until:
+                        belongs.add(alike)
+            for alike in belongs - {_NOBODY}:
                 found.setdefault(self._alike[alike], []).extend(keys)
         return found
 

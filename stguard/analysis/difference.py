@@ -21,7 +21,7 @@ from stguard.errors import quote
 from stguard.model import EVERY_ORG, PAGE_ACTION, Who
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from stguard.analysis.circumstances import Case, Outcome
     from stguard.analysis.cover import Together
@@ -80,13 +80,16 @@ def difference(old: Policy, new: Policy) -> Difference:
     return _Comparison(old, new).difference()
 
 
-class Told(NamedTuple):
-    """Hold who gains or loses something in one org, before equal lines are joined."""
+class Line(NamedTuple):
+    """Hold who gains or loses something, and by what."""
 
     who: str
-    org: str | None
     action: str
     because: str
+
+
+Where = dict[str | None, None]
+"""The orgs in which that is so."""
 
 
 class Finding(NamedTuple):
@@ -114,18 +117,20 @@ class _Comparison:
         self._standings = Standings((old, new))
         self._worked_out: dict[object, Outcome] = {}
         self._found: dict[People, tuple[Finding, ...]] = {}
-        self._changed = {org: self._changed_roles(org) for org in self._orgs}
+        # Where something may be decided otherwise though the question is the same, with the roles that may do it.
+        touched = ((org, self._changed_roles(org), self._known_alike(org)) for org in self._orgs)
+        self._touched = {org: (roles, known) for org, roles, known in touched if roles or not known}
 
     def difference(self) -> Difference:
-        lines: tuple[dict[Told, None], dict[Told, None]] = ({}, {})
+        lines: tuple[dict[Line, Where], dict[Line, Where]] = ({}, {})
         for group in self._groups():
-            for gained, line in self._differences(group[0]):
-                for action in group:
-                    who = line.who.replace(f"permission:{THIS}", f"permission:{action}")
-                    lines[gained][line._replace(who=who, action=action)] = None
+            for found, told in zip(self._differences(group[0]), lines, strict=True):
+                for (who, because), where in found.items():
+                    for action in group:
+                        told[Line(who.replace(f"permission:{THIS}", f"permission:{action}"), action, because)] = where
         old, new = (side.policy for side in self._sides)
         named = [org for org in self._orgs if org is not None]
-        losses, gains = (_joined(list(found), named, self._actions) for found in lines)
+        losses, gains = (_joined(found, named, self._actions) for found in lines)
         other = [*_other(old, new), *_by_section(gains, "opens to"), *_by_section(losses, "closes for")]
         return Difference(gains=_asked_for(gains), losses=_asked_for(losses), other=tuple(other))
 
@@ -143,45 +148,56 @@ class _Comparison:
         )
         return frozenset(term.role for _, term in old ^ new)
 
-    def _can_differ(self, asked: Sequence[Question], org: str | None) -> bool:
-        one, other = asked
-        if one != other or not self._alike or len({side.knows(org) for side in self._sides}) > 1:
-            return True
-        changed = self._changed[org]
-        if one.needs_membership:
-            return bool(changed)
-        return bool(changed) and any(role in changed for role, _ in one.effects)
+    def _known_alike(self, org: str | None) -> bool:
+        return len({side.knows(org) for side in self._sides}) == 1
 
-    def _differences(self, action: str) -> Iterator[tuple[bool, Told]]:
-        """Yield whether it is gained, and who by what, for one action."""
+    def _orgs_that_differ(self, asked: Sequence[Question]) -> Sequence[str | None]:
+        """Return the orgs in which the policies may answer a question differently."""
+        one, other = asked
+        if one != other or not self._alike:
+            return self._orgs
+        granted = {role for role, _ in one.effects}
+        return [
+            org
+            for org, (roles, known) in self._touched.items()
+            if not known or (roles if one.needs_membership else not granted.isdisjoint(roles))
+        ]
+
+    def _differences(self, action: str) -> tuple[dict[tuple[str, str], Where], dict[tuple[str, str], Where]]:
+        """Return who loses and who gains one action and by what, with the orgs where that is so."""
+        lines: tuple[dict[tuple[str, str], Where], dict[tuple[str, str], Where]] = ({}, {})
         asking = Asking(self._sides, self._standings, action, worked_out=self._worked_out)
         asked = asking.asked
         before, after = (visitor_may(side.policy, question) for side, question in zip(self._sides, asked, strict=True))
         if before is not after:
-            yield after, Told(ANONYMOUS, None, action, self._because(action, asked, gained=after))
-        for org in self._orgs:
-            if not self._can_differ(asked, org):
-                continue
+            lines[after][ANONYMOUS, self._because(action, asked, gained=after)] = {None: None}
+        pairs: dict[Finding, Where] = {}
+        for org in self._orgs_that_differ(asked):
             for case in asking.cases(org):
                 if case.people not in self._found:
                     self._found[case.people] = tuple(_findings(case, asked))
                 for found in self._found[case.people]:
-                    yield from ((found.gained, line) for line in self._told(action, asked, case, found))
-
-    def _told(self, action: str, asked: Sequence[Question], case: Case, found: Finding) -> Iterator[Told]:
-        gained, org = found.gained, case.org
-        if found.roles:
+                    if found.roles:  # of which nothing depends on the org
+                        pairs.setdefault(found, {})[org] = None
+                        continue
+                    for line in self._told(action, asked, case, found):
+                        lines[found.gained].setdefault(line, {})[org] = None
+        for found, where in pairs.items():
             who = " and ".join(f"role:{role}" for role in sorted(found.roles))
-            yield Told(who, org, action, self._because(action, asked, gained=gained))
-        elif len(found.together) == 1:
+            lines[found.gained].setdefault((who, self._because(action, asked, gained=found.gained)), {}).update(where)
+        return lines
+
+    def _told(self, action: str, asked: Sequence[Question], case: Case, found: Finding) -> Iterator[tuple[str, str]]:
+        gained = found.gained
+        if len(found.together) == 1:
             fact = found.together[0]
             names = case.names(fact)
             for name, key in zip(names, case.keys(fact) or (None,) * len(names), strict=True):
-                yield Told(name, org, action, self._because(action, asked, key, org, gained=gained))
+                yield name, self._because(action, asked, key, case.org, gained=gained)
         else:
             because = self._because(action, asked, gained=gained)
             for names in product(*(case.names(fact) for fact in found.together if fact.unknown != MEMBER)):
-                yield Told(" and ".join(names) or SIGNED_IN, org, action, because)
+                yield " and ".join(names) or SIGNED_IN, because
 
     # --- why
 
@@ -210,7 +226,7 @@ class _Comparison:
             return f"role{'s' if len(roles) > 1 else ''} {', '.join(quote(role) for role in roles)} changed"
         if not self._alike:
             return "the identity section changed"
-        if len({side.knows(org) for side in self._sides}) > 1:
+        if not self._known_alike(org):
             return f"org {quote(org)} is {'new' if gained else 'gone'}"
         return "assignments changed"
 
@@ -281,13 +297,10 @@ def _rule_changed(action: str, asked: Sequence[Question]) -> str:
     return f"page {page} is gone" if asked[1].rule is None else f"the rule of page {page} changed"
 
 
-def _joined(found: Sequence[Told], orgs: Sequence[str], order: Sequence[str]) -> tuple[Change, ...]:
+def _joined(found: Mapping[Line, Where], orgs: Sequence[str], order: Sequence[str]) -> tuple[Change, ...]:
     """Return a line for each, one for all orgs where it is the same in all, in the order of the actions."""
-    by_line: dict[tuple[str, str, str], dict[str | None, None]] = {}
-    for line in found:
-        by_line.setdefault((line.who, line.action, line.because), {})[line.org] = None
     changes = []
-    for (who, action, because), where in by_line.items():
+    for (who, action, because), where in found.items():
         everywhere = len(orgs) > 1 and all(org in where for org in orgs)
         if who in (ANONYMOUS, SIGNED_IN) and None in where and all(org in where for org in orgs):
             places: list[str | None] = [None]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from stguard.analysis.circumstances import Case, Outcome
     from stguard.analysis.people import People
+    from stguard.analysis.question import Question
     from stguard.model import Assignment
     from stguard.policy import Policy
 
@@ -189,18 +190,17 @@ def _actions(policy: Policy) -> Iterator[Leftover]:
     orgs = orgs_of((side,))
     standings = Standings((policy,))
     worked_out: dict[object, Outcome] = {}
+    known: dict[Question, tuple[bool, bool]] = {}
     for action in actions((policy,)):
-        if action in BUILT_IN_PERMISSIONS or visitor_may(policy, side.questions.about(action)):
+        question = side.questions.about(action)
+        if action in BUILT_IN_PERMISSIONS or visitor_may(policy, question):
             continue
         shown = quote(action.removeprefix(PAGE_ACTION).removeprefix(SECTION_ACTION))
         section = action.startswith(SECTION_ACTION)
-        reachable, everybody = False, True
-        asking = Asking((side,), standings, action, worked_out=worked_out)
-        for case in (case for org in orgs for case in asking.cases(org)):
-            reachable = reachable or case.people.diagrams.both(case.allowed[0], case.people.possible) != NEVER
-            everybody = everybody and case.people.diagrams.without(case.people.possible, case.allowed[0]) == NEVER
-            if reachable and not everybody:
-                break
+        if question not in known:
+            asking = Asking((side,), standings, action, worked_out=worked_out)
+            known[question] = _reaches(case for org in orgs for case in asking.cases(org))
+        reachable, everybody = known[question]
         if not reachable:
             text = (
                 f"no page in section {shown} can be opened by anybody"
@@ -213,6 +213,18 @@ def _actions(policy: Policy) -> Iterator[Leftover]:
         elif everybody and not _says_so(policy, action):
             text = f"the rule of {'section' if section else 'page'} {shown} holds for everybody who is signed in"
             yield Leftover(kind=LeftoverKind.CONSTANT, what=action, text=f"{text}; `signed_in` says the same")
+
+
+def _reaches(cases: Iterable[Case]) -> tuple[bool, bool]:
+    """Return whether anybody is allowed something, and whether everybody is."""
+    anybody, everybody = False, True
+    for case in cases:
+        allowed, people = case.allowed[0], case.people
+        anybody = anybody or people.diagrams.both(allowed, people.possible) != NEVER
+        everybody = everybody and people.diagrams.without(people.possible, allowed) == NEVER
+        if anybody and not everybody:
+            break
+    return anybody, everybody
 
 
 def _says_so(policy: Policy, action: str) -> bool:

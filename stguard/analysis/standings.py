@@ -12,7 +12,7 @@ from stguard.model import EVERY_ORG, Who, WhoKind
 from stguard.naming import email_domain
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from stguard.model import Assignment, PolicyParts, Rule
     from stguard.policy import Policy
@@ -69,6 +69,7 @@ class Standings:
         self._by_who: Final[dict[int, dict[Who, list[Assignment]]]] = {}
         self._numbers: Final[dict[Sort, int]] = {}
         self._places: Final[dict[str | None, Place]] = {}
+        self._bearers: Final[dict[str | None, dict[str | None, list[int]]]] = {}
         self._by_sub: Final[dict[str | None, dict[str, list[Who]]]] = {}
         self._domains: Final[dict[str | None, dict[str, list[Who]]]] = {}
         self._given: Final[dict[str | None, dict[Who, Terms]]] = {}
@@ -107,6 +108,24 @@ class Standings:
             self._given[org] = {who: tuple(map(frozenset, terms)) for who, terms in given.items()}
             found = self._places[org] = self.sorted(self._given[org], org)
         return found
+
+    def bearing(self, roles: Collection[str], org: str | None) -> Place:
+        """Return the who-keys by sort that are given one of some roles in an org, or that rules and forbids name."""
+        place = self.place(org)
+        bearers = self._bearers.get(org)
+        if bearers is None:
+            bearers = self._bearers[org] = {}
+            for number in place:
+                for role in self._borne(self.sorts[number]):
+                    bearers.setdefault(role, []).append(number)
+        asked = (role for role in bearers if role is None or role in roles)
+        return {number: place[number] for role in asked for number in bearers[role]}
+
+    def _borne(self, sort: Sort) -> set[str | None]:
+        """Return the roles that a sort is given by any policy, and None where rules or forbids name it."""
+        forms = (sort, *sort.forms)
+        named: set[str | None] = {None} if any(form.named is not None for form in forms) else set()
+        return named.union(term.role for form in forms for terms in form.terms for term in terms)
 
     def unassigned(self, named: Iterable[Who], org: str | None) -> Place:
         """Return those of some who-keys that are given nothing in an org, by sort."""
