@@ -199,6 +199,7 @@ class Asking:
         self._states: Final[dict[object, int]] = {}
         self._alike: Final[list[Alike]] = []
         self._pieces: Final[dict[int, Pieces]] = {}
+        self._shapes: Final[dict[int, Pieces]] = {}
         self._always: Final[dict[int, int]] = {}
         self._fixed: Final[dict[str | None, tuple[Place, Counter[int] | None]]] = {}
         self._outcomes: Final[dict[object, Outcome]] = {}
@@ -236,12 +237,13 @@ class Asking:
         crowd = None if always is None else self._changed(always, gone, added)
         place = _changed_place(place, gone, added)
         crowds = self._crowds(place, at) if crowd is None else {crowd: _ALL_TIME}
+        known = tuple([side.knows(org) for side in self._sides])
         for crowd, times in crowds.items():
 
             def members(times: Sequence[Stretch] = times) -> Mapping[Alike, Sequence[Who]]:
                 return self._members(place, times)
 
-            yield Case(org, self._outcome(org, crowd), self._sent, members)
+            yield Case(org, self._outcome(org, known, crowd), self._sent, members)
 
     # --- who is there when
 
@@ -311,16 +313,24 @@ class Asking:
         return found
 
     def _make_pieces(self, number: int) -> Pieces:
-        sort = self._standings.sorts[number]
+        shape, moments = self._standings.shape(number)
+        pieces = self._shapes.get(shape)
+        if pieces is None:
+            pieces = self._shapes[shape] = self._pieces_of(self._standings.sorts[shape])
+        if len(pieces) == 1:
+            self._always[number] = pieces[0][1]
+        else:
+            pieces = (pieces[0], *[(moments[int(rank)], alike) for rank, alike in pieces[1:]])
+        self._pieces[number] = pieces
+        return pieces
+
+    def _pieces_of(self, sort: Sort) -> Pieces:
         pieces: list[tuple[float, int]] = []
         for start in sorted({-inf, *self._edges(sort)} - {inf}):
             alike = self._alike_to(sort, start)
             if not pieces or pieces[-1][1] != alike:
                 pieces.append((start, alike))
-        if len(pieces) == 1:
-            self._always[number] = pieces[0][1]
-        self._pieces[number] = tuple(pieces)
-        return self._pieces[number]
+        return tuple(pieces)
 
     def _edges(self, sort: Sort) -> Iterator[float]:
         """Yield the moments at which something that matters begins or ends."""
@@ -405,8 +415,7 @@ class Asking:
 
     # --- what follows
 
-    def _outcome(self, org: str | None, crowd: Crowd) -> Outcome:
-        known = tuple(side.knows(org) for side in self._sides)
+    def _outcome(self, org: str | None, known: tuple[bool, ...], crowd: Crowd) -> Outcome:
         # Orgs that the question doesn't name are all one to it.
         place = (known, org is not None, org if org in self._orgs else None)
         outcome = self._outcomes.get((crowd, place))

@@ -83,14 +83,15 @@ class Diagrams:
     def both(self, *functions: Function) -> Function:
         """Return the function that holds where all of them do; ALWAYS for none."""
         made = ALWAYS
-        for function in functions:
+        # What is asked last is joined first: nothing made so far is then made anew.
+        for function in sorted(functions, key=self._ranks.__getitem__, reverse=True):
             made = self.either(made, function, NEVER)
         return made
 
     def any(self, functions: Iterable[Function]) -> Function:
         """Return the function that holds where one of them does; NEVER for none."""
         made = NEVER
-        for function in functions:
+        for function in sorted(functions, key=self._ranks.__getitem__, reverse=True):
             made = self.either(made, ALWAYS, function)
         return made
 

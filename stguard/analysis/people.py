@@ -315,8 +315,8 @@ class People:
         made = [self._make_sent(each, needs) for each in sent]
         self._flag(UNKNOWN_ORGS)
         made += [self._flag(name, needs=needs) for name in (UNKNOWN_ORG_ROLES, UNKNOWN_ORG_PERMISSIONS)]
-        for function in made:
-            self.possible = self.diagrams.without(self.possible, self.diagrams.without(function, self.member))
+        apart = self.diagrams.without(self.diagrams.any(made), self.member)
+        self.possible = self.diagrams.without(self.possible, apart)
 
     def _make_sent(self, sent: Sent, needs: Mapping[int, bool]) -> Function:
         variable = self.sent[sent] = self.diagrams.variable()

@@ -50,6 +50,18 @@ class Sort(NamedTuple):
     forms: frozenset[Sort] = frozenset()
 
 
+class Shape(NamedTuple):
+    """Say what a sort is but for the moments themselves: which sort it is with their ranks in place of them.
+
+    Attributes:
+        number: of that sort.
+        moments: in Unix seconds, by rank, ascending.
+    """
+
+    number: int
+    moments: tuple[float, ...]
+
+
 Place = dict[int, list[Who]]
 """Who-keys of one org by the number of their sort; of those of a `sub`, one for all its issuers and providers."""
 
@@ -68,6 +80,7 @@ class Standings:
                 self._subs.setdefault(sub_of(who), []).append(who)
         self._by_who: Final[dict[int, dict[Who, list[Assignment]]]] = {}
         self._numbers: Final[dict[Sort, int]] = {}
+        self._shapes: Final[dict[int, Shape]] = {}
         self._places: Final[dict[str | None, Place]] = {}
         self._bearers: Final[dict[str | None, dict[str | None, list[int]]]] = {}
         self._by_sub: Final[dict[str | None, dict[str, list[Who]]]] = {}
@@ -126,6 +139,21 @@ class Standings:
         forms = (sort, *sort.forms)
         named: set[str | None] = {None} if any(form.named is not None for form in forms) else set()
         return named.union(term.role for form in forms for terms in form.terms for term in terms)
+
+    def shape(self, number: int) -> Shape:
+        """Return the shape of a sort: what begins and ends in the same order has the same."""
+        found = self._shapes.get(number)
+        if found is None:
+            sort = self.sorts[number]
+            domain = () if sort.domain is None else (self.sorts[sort.domain],)
+            terms = (term for each in (sort, *domain, *sort.forms) for given in each.terms for term in given)
+            moments = tuple(sorted({moment for term in terms for moment in term[1:]} - {-inf, inf}))
+            ranks = {-inf: -inf, inf: inf} | {moment: float(rank) for rank, moment in enumerate(moments)}
+            ranked = _ranked(sort, ranks)
+            for each in domain:
+                ranked = ranked._replace(domain=self._number(_ranked(each, ranks)))
+            found = self._shapes[number] = Shape(self._number(ranked), moments)
+        return found
 
     def unassigned(self, named: Iterable[Who], org: str | None) -> Place:
         """Return those of some who-keys that are given nothing in an org, by sort."""
@@ -216,6 +244,13 @@ def term_of(assignment: Assignment) -> Term:
     """Return which role an assignment gives, and when."""
     since = -inf if assignment.since is None else assignment.since
     return Term(assignment.role, since, inf if assignment.until is None else assignment.until)
+
+
+def _ranked(sort: Sort, ranks: Mapping[float, float]) -> Sort:
+    terms = tuple(
+        frozenset(Term(role, ranks[since], ranks[until]) for role, since, until in each) for each in sort.terms
+    )
+    return sort._replace(terms=terms, forms=frozenset(_ranked(form, ranks) for form in sort.forms))
 
 
 def sub_of(who: Who) -> str:
