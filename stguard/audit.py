@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
@@ -113,8 +114,8 @@ class Counts:
 
     Attributes:
         told: given to the sink.
-        dropped: not given to it, because too many waited.
-        failed: given to it, and it raised.
+        dropped: not given to it, or to the second one, because too many waited.
+        failed: given to one of them, and it raised.
     """
 
     told: int = 0
@@ -125,9 +126,16 @@ class Counts:
 class Trail:
     """Hand records to a sink without ever waiting for it."""
 
-    def __init__(self, sink: Sink, *, limit: int = QUEUE_LIMIT) -> None:
-        """Take the sink; its thread starts with the first record."""
+    def __init__(self, sink: Sink, *, limit: int = QUEUE_LIMIT, also: Trail | None = None) -> None:
+        """Take the sink; its thread starts with the first record.
+
+        Args:
+            sink: what is told.
+            limit: most records that wait.
+            also: a trail that is told the same, in a thread of its own: neither waits for the other; None for none.
+        """
         self._sink: Final = sink
+        self._also: Final = also
         self._waiting: Final[queue.Queue[Callable[[], Record]]] = queue.Queue(maxsize=limit)
         self._lock: Final = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -136,7 +144,8 @@ class Trail:
     @property
     def counts(self) -> Counts:
         """Return what became of the records so far."""
-        return Counts(told=self._told, dropped=self._dropped, failed=self._failed)
+        also = Counts() if self._also is None else self._also.counts
+        return Counts(told=self._told, dropped=self._dropped + also.dropped, failed=self._failed + also.failed)
 
     def tell(self, make: Callable[[], Record]) -> None:
         """Let a record be made and told, later and elsewhere. Never waits, never raises.
@@ -144,6 +153,9 @@ class Trail:
         Args:
             make: makes the record; called in the sink's thread.
         """
+        if self._also is not None:
+            make = cache(make)
+            self._also.tell(make)
         if self._thread is None or not self._thread.is_alive():  # a fork leaves the thread behind
             self._start()
         try:
@@ -156,6 +168,8 @@ class Trail:
     def flush(self) -> None:
         """Wait until every record that was told so far has reached the sink."""
         self._waiting.join()
+        if self._also is not None:
+            self._also.flush()
 
     def _start(self) -> None:
         with self._lock:
@@ -200,17 +214,7 @@ def trail_to(audit: str | Path | Sink, *, also: Sink | None = None) -> Trail:
         sink = audit
     else:
         raise ConfigurationError(f"audit is a file's path or a function, got {quote(type(audit).__name__)}")
-    return Trail(sink if also is None else _both(sink, also))
-
-
-def _both(one: Sink, other: Sink) -> Sink:
-    def tell(record: Record) -> None:
-        try:
-            one(record)
-        finally:
-            other(record)
-
-    return tell
+    return Trail(sink, also=None if also is None else Trail(also))
 
 
 def _file(path: Path) -> Sink:
