@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 DAY: Final = 86400.0
@@ -99,17 +100,41 @@ class Counts:
         return (failures, at) if now - at < self._limit.forgotten else (0, now)
 
 
+class Kind(Enum):
+    """Name what failures are counted by. Closed."""
+
+    ACCOUNT = "account"
+    UNKNOWN = "unknown"
+    """SECURITY: names that nobody has are counted alike, so that a wait doesn't tell which names there are, but apart:
+    a flood of invented ones must not push out the count of an account."""
+    BROWSER = "browser"
+    ADDRESS = "address"
+
+    @property
+    def limit(self) -> Limit:
+        """How a count of this kind grows."""
+        return {Kind.BROWSER: BROWSER, Kind.ADDRESS: ADDRESS}.get(self, ACCOUNT)
+
+    @property
+    def waits(self) -> list[float]:
+        """The seconds to wait after each number of failures; after more than those, the last."""
+        return [self.limit.wait(failures) for failures in range(LOCKED_AFTER + 1)]
+
+    @property
+    def clears(self) -> bool:
+        """Whether a right password clears the count.
+
+        SECURITY: else it takes back one: who has one password must not, by using it, get to try another's without end.
+        """
+        return self is not Kind.ADDRESS
+
+
 class Throttle:
-    """Decide whether an attempt may be made now. Used on the event loop only, in this process only."""
+    """Decide whether an attempt may be made now. Used on the event loop only; what it counts is this process's."""
 
     def __init__(self) -> None:
         """Start with nothing counted."""
-        self._accounts: Final = Counts(ACCOUNT)
-        # SECURITY: names that nobody has are counted alike, so that a wait doesn't tell which names there are, but
-        # apart: a flood of invented ones must not push out the count of an account.
-        self._unknown: Final = Counts(ACCOUNT)
-        self._browsers: Final = Counts(BROWSER)
-        self._addresses: Final = Counts(ADDRESS)
+        self._counts: Final = {kind: Counts(kind.limit) for kind in Kind}
 
     def attempt(self, who: Attempt, *, now: float) -> float:
         """Charge an attempt and return 0, or return the seconds to wait; then it was not charged.
@@ -118,27 +143,20 @@ class Throttle:
             who: what it counts for.
             now: seconds of a clock that never goes back.
         """
-        counts = self._of(who)
-        wait = max(each.wait(key, now=now) for each, key in counts)
+        counted = who.counted
+        wait = max(self._counts[kind].wait(key, now=now) for kind, key in counted)
         if wait <= 0:
-            for each, key in counts:
-                each.charge(key, now=now)
+            for kind, key in counted:
+                self._counts[kind].charge(key, now=now)
         return wait
 
     def succeeded(self, who: Attempt) -> None:
         """Take back what an attempt was charged, which turned out right."""
-        for each, key in self._of(who):
-            # SECURITY: who has one password must not, by using it, get to try another's without end.
-            if each is self._addresses:
-                each.give_back(key)
+        for kind, key in who.counted:
+            if kind.clears:
+                self._counts[kind].clear(key)
             else:
-                each.clear(key)
-
-    def _of(self, who: Attempt) -> tuple[tuple[Counts, str], ...]:
-        if who.browser is not None:
-            return ((self._browsers, who.browser),)
-        names = self._accounts if who.known else self._unknown
-        return ((names, who.account), (self._addresses, who.address))
+                self._counts[kind].give_back(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +174,13 @@ class Attempt:
     known: bool
     address: str
     browser: str | None = None
+
+    @property
+    def counted(self) -> tuple[tuple[Kind, str], ...]:
+        """What it is counted by, with the key of each."""
+        if self.browser is not None:
+            return ((Kind.BROWSER, self.browser),)
+        return ((Kind.ACCOUNT if self.known else Kind.UNKNOWN, self.account), (Kind.ADDRESS, self.address))
 
 
 def network(address: str | None) -> str:

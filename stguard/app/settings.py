@@ -267,6 +267,8 @@ def _put(
     shared = shared if shared is not None else served[2]
     with _lock:
         known = _by_script.get(script)
+        if known is None or shared is not None:
+            replicas.join(shared, folder=Path(script).resolve().parent)  # before what is kept for the others
         answers = _answers(identity, known=known.identity if known is not None else ())
         if known is not None and known.choice == policy and known.on_bad_edit == on_bad_edit:
             same = known.hooks == hooks and known.show_errors is show_errors
@@ -277,7 +279,7 @@ def _put(
             made = Settings(
                 choice=policy,
                 on_bad_edit=on_bad_edit,
-                store=_store(policy, folder=Path(script).resolve().parent, on_bad_edit=on_bad_edit, shared=shared),
+                store=_store(policy, folder=Path(script).resolve().parent, on_bad_edit=on_bad_edit),
                 identity=answers,
                 hooks=hooks,
                 show_errors=show_errors,
@@ -314,21 +316,19 @@ def _answers_of(source: IdentitySource, known: tuple[Answers, ...]) -> Answers:
         if same_callable(each.source, source) and each.limits == limits_of(source):
             each.source = source  # a rerun made it anew; the old one holds on to what the last run left
             return each
-    return Answers(source)
+    others = replicas.current()
+    return Answers(source, shelf=None if others is None else others.shelf)
 
 
-def _store(
-    policy: PolicyChoice | None, *, folder: Path, on_bad_edit: OnBadEdit, shared: SharedChoice | None
-) -> PolicyStore | SharedPolicy | Policy:
+def _store(policy: PolicyChoice | None, *, folder: Path, on_bad_edit: OnBadEdit) -> PolicyStore | SharedPolicy | Policy:
     if isinstance(policy, PolicyStore | Policy):
-        replicas.join(shared, folder=folder)
         return policy
     path = discover(folder, environ=os.environ) if policy is None else folder / policy
     if policy is not None and not path.exists():
         raise ConfigurationError(
             f"no policy at {quote(policy)} (looked for relative to the main script's folder); `stguard init` writes one"
         )
-    others = replicas.join(shared, folder=folder)
+    others = replicas.current()
     if others is None or not others.shared.policy:
         return PolicyStore(path, on_bad_edit=on_bad_edit)
     return others.policy(path, on_bad_edit=on_bad_edit)

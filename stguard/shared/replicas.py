@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from stguard.errors import ConfigurationError, quote
+from stguard.shared.attempts import SharedAttempts
 from stguard.shared.board import SharedBoard, from_json
 from stguard.shared.documents import Documents
 from stguard.shared.kept import Kept, folder_of
 from stguard.shared.link import STALE, URL_VARIABLE, Link
 from stguard.shared.policy import KEPT_AS, SharedPolicy
 from stguard.shared.records import SharedRecords
+from stguard.shared.shelf import Shelf
 from stguard.shared.table import SharedTable
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ class Replicas:
         proposals: changes of the policy that wait for a second person.
         requests: who asks for access.
         records: what the audit was told.
+        shelf: what identity sources said.
+        attempts: to sign in with a password.
     """
 
     LIVES: Final = 31 * 86_400.0
@@ -109,6 +113,8 @@ class Replicas:
         self.proposals: Final = Documents(SharedTable(self.link, "proposals"), self.link.vault)
         self.requests: Final = Documents(SharedTable(self.link, "requests"), self.link.vault)
         self.records: Final = SharedRecords(self.link)
+        self.shelf: Final = Shelf(self.link)
+        self.attempts: Final = SharedAttempts(self.link)
         known = from_json(self._kept.read(KEPT_AS), vault=self.link.vault)
         self._board: Final = SharedBoard(self.link, known=known)
         self._policies: Final[dict[tuple[Path, str], SharedPolicy]] = {}

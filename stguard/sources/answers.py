@@ -16,12 +16,17 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf, isfinite, nextafter
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from stguard.claims import agreed
 from stguard.errors import ConfigurationError, IdentityError, StguardError, quote
 from stguard.model import Claims, Facts, Membership
+from stguard.sources.named import named
+from stguard.sources.written import read, written
 from stguard.tally import Durations, Stopwatch
+
+if TYPE_CHECKING:
+    from stguard.shared.shelf import Look, Shelf
 
 IdentitySource = Callable[[Mapping[str, Any]], Facts]
 """What adds to the claims: claims in, facts out; raising counts as facts that can't be known."""
@@ -31,6 +36,9 @@ FAILURE_LIVES: Final = 10.0
 
 KEYS_LIMIT: Final = 10_000
 """Most people remembered for one source; who has not been asked about for longest is forgotten first."""
+
+LOOK_AGAIN: Final = 0.05
+"""Seconds between two looks whether another replica has its answer."""
 
 WORKERS_LIMIT: Final = 32
 """Most calls of one source at the same time."""
@@ -121,12 +129,14 @@ class _Outcome(NamedTuple):
         why: why it failed, in plain words.
         lasting: whether it won't pass by itself, so that an old answer doesn't count either.
         logged: what only the log is told.
+        asked_at: when another replica asked for it; None for this one's own call.
     """
 
     facts: Facts | None
     why: str = ""
     lasting: bool = False
     logged: str | None = None
+    asked_at: float | None = None
 
 
 class _Call:
@@ -151,12 +161,15 @@ class Answers:
     time at the latest, also for a session that sat idle.
     """
 
-    def __init__(self, source: IdentitySource, *, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self, source: IdentitySource, *, clock: Callable[[], float] | None = None, shelf: Shelf | None = None
+    ) -> None:
         """Take a source.
 
         Args:
             source: the source, with the optional attributes that `stguard.sources` lists.
             clock: seconds that only go forward; None for `time.monotonic`.
+            shelf: where replicas keep what it says for each other; None for a process on its own.
 
         Raises:
             ConfigurationError: it is no function, or a limit of it is no number of seconds.
@@ -167,6 +180,8 @@ class Answers:
             raise ConfigurationError("an identity source is a plain function, got an async one")
         self.source = source
         self.limits: Final = limits_of(source)
+        self._shelf: Final = shelf if self.limits.ttl > 0 else None
+        self._name: Final = named(source) if self._shelf is not None else ""
         self.needs_tokens: Final = getattr(source, "needs_tokens", False) is True
         self.makes_keys: Final = getattr(source, "key", None) is not None
         self._clock = clock if clock is not None else _monotonic
@@ -294,7 +309,6 @@ class Answers:
         call = _Call(key, dict(claims), begun=now)
         self._calls[key] = call
         self._queue.append(call)
-        self._begun += 1
         hire = self._workers < WORKERS_LIMIT
         if hire:
             self._workers += 1
@@ -318,16 +332,71 @@ class Answers:
                     return
                 call = self._queue.popleft()
                 call.runs = True
-            begun = self._clock()
-            outcome = self._ask(call.claims)
-            self._watch.add(self._clock() - begun)
-            self._settle(call, outcome)
+            self._settle(call, self._outcome(call))
             with self._lock:
                 if call.written_off:
                     self._overdue -= 1
                     return
 
+    def _outcome(self, call: _Call) -> _Outcome:
+        if self._shelf is None:
+            return self._ask(call.claims)
+        try:
+            return self._ask_for_all(call, self._shelf)
+        except Exception as error:  # noqa: BLE001  whatever it is, the facts are unknown, and unknown never allows
+            return _Outcome(None, "what replicas share can't be read", logged=type(error).__name__)
+
+    def _ask_for_all(self, call: _Call, shelf: Shelf) -> _Outcome:
+        """Return what another replica was told lately, or ask for all of them, one at a time; without contact, ask."""
+        name = shelf.name(self._name, repr(call.key))
+        look = shelf.look(name)
+        while look is not None:
+            facts, asked_at = self._found(call.key, look)
+            if facts is not None and self._clock() < asked_at + self.limits.ttl:
+                if look.turn is not None:
+                    shelf.put(name, look.turn, None, lives=0)
+                return _Outcome(facts, asked_at=asked_at)
+            if look.turn is not None:
+                outcome = self._ask(call.claims)
+                text = None if outcome.facts is None else written(outcome.facts)
+                shelf.put(name, look.turn, text, lives=max(self.limits.ttl, self.limits.stale))
+                return outcome
+            if self._clock() >= call.begun + self.limits.deadline:
+                return _Outcome(None, "the identity source did not answer another replica in time")
+            look = shelf.look(name, turn=self.limits.deadline)
+            if look is not None and look.turn is None:
+                time.sleep(LOOK_AGAIN)
+        return self._ask(call.claims)
+
+    def _found(self, key: Hashable, look: Look) -> tuple[Facts | None, float]:
+        """Return what another replica was told, and when it asked, unless something later is known here.
+
+        What is too old to count now may still count while the source can't be asked, as it does where it came from.
+        """
+        facts = None if look.said is None else read(look.said.text)
+        if look.said is None or facts is None:
+            return None, -inf
+        with self._lock:
+            asked_at = self._clock() - look.said.age
+            before = self._entries.get(key)
+            if before is not None and before.asked_at > asked_at:
+                return None, -inf  # SECURITY: or it was forgotten since
+            if before is None or before.asked_at < asked_at:
+                failure = None if before is None else before.failed
+                again_at = asked_at + self.limits.ttl
+                self._put(key, _Entry(Answer(facts), asked_at=asked_at, again_at=again_at, failed=failure))
+        return facts, asked_at
+
     def _ask(self, claims: Claims) -> _Outcome:
+        with self._lock:
+            self._begun += 1
+        begun = self._clock()
+        try:
+            return self._told(claims)
+        finally:
+            self._watch.add(self._clock() - begun)
+
+    def _told(self, claims: Claims) -> _Outcome:
         try:
             facts: object = self.source(claims)
             if isinstance(facts, Facts):
@@ -357,7 +426,10 @@ class Answers:
             self._log(outcome)
         with self._lock:
             now, waited_for = self._clock(), not call.done.is_set()
-            if outcome.facts is not None:
+            since = call.begun if outcome.asked_at is None else outcome.asked_at
+            if outcome.asked_at is not None:
+                self._hits += 1
+            elif outcome.facts is not None:
                 self._answered_at = now
             if outcome.facts is None and not waited_for:
                 return  # given up already
@@ -370,7 +442,7 @@ class Answers:
                 return
             before = self._entries.get(call.key)
             if outcome.facts is not None:
-                entry = _Entry(Answer(outcome.facts), asked_at=call.begun, again_at=call.begun + self.limits.ttl)
+                entry = _Entry(Answer(outcome.facts), asked_at=since, again_at=since + self.limits.ttl)
                 call.answer = entry.said
             else:
                 self._failures += 1
@@ -380,7 +452,7 @@ class Answers:
                 entry = _Entry(said, asked_at=asked_at, again_at=now + FAILURE_LIVES, failed=failure)
                 call.answer = self._in_trouble(entry, now)
             # SECURITY: a call that comes back late must not undo what a later one found out.
-            if before is None or before.asked_at <= call.begun:
+            if before is None or before.asked_at <= since:
                 self._put(call.key, entry)
             call.done.set()
 

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stguard.accounts.throttle import Attempt
 from stguard.errors import PolicyFileError
 from stguard.policyfile.source import version_id
+from stguard.shared.attempts import SharedAttempts
 from stguard.shared.board import BoardError, SharedBoard
 from stguard.shared.link import Contact, Link
 from stguard.shared.replicas import Replicas, Shared
+from stguard.shared.shelf import Shelf
 from stguard.shared.table import SharedTable
 from tests.shared.engine import SECRET, Engine, until
 from tests.shared.wire import Wire
@@ -287,6 +290,19 @@ def test_the_rights_that_the_documentation_names_are_enough(engine: Engine) -> N
     board.save({"policy.yaml": b"one"}, "one", expected="", entries=[{"files": {}}], keep=3)
     assert board.entries()
     assert board.content("0") is None
+    who = Attempt(account="ann", known=True, address="192.0.2.1")
+    attempts = SharedAttempts(link)
+    assert [attempts.attempt(who) > 0 for _ in range(6)] == [False] * 5 + [True]
+    attempts.succeeded(who)
+    assert attempts.attempt(who) == 0
+    shelf = Shelf(link)
+    look = shelf.look("ann", turn=5.0)
+    assert look is not None
+    assert look.turn is not None
+    shelf.put("ann", look.turn, "facts", lives=60.0)
+    again = shelf.look("ann")
+    assert again is not None
+    assert again.said is not None
     with engine.client() as client:
         client.flushall()
         until(lambda: client.exists("{stguard}:policy") == 1 and client.exists("{stguard}:t") == 1)

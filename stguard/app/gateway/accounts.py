@@ -30,7 +30,7 @@ from stguard.accounts import passwords
 from stguard.accounts.accountsfile import comparable
 from stguard.accounts.store import AccountStore
 from stguard.accounts.throttle import Attempt, Throttle, network
-from stguard.app import localaccounts, private
+from stguard.app import localaccounts, private, replicas
 from stguard.app.gateway import origins, returns
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ BODY_TAKES: Final = 15.0
 
 RUNNING: Final = 2
 """Most passwords that are looked at side by side; each takes 64 MiB."""
+
+COUNTING: Final = 8
+"""Most attempts that are counted with the other replicas at the same time."""
 
 WAITING: Final = 16
 """Most that are looked at or wait for it; more are told to come back."""
@@ -92,6 +95,7 @@ class LocalAccounts:
         self._store: AccountStore | None = None
         self._throttle: Final = Throttle()
         self._limiter: Final = anyio.CapacityLimiter(RUNNING)
+        self._counting: Final = anyio.CapacityLimiter(COUNTING)
         self._waiting = 0
         self._open = False
 
@@ -159,7 +163,7 @@ class LocalAccounts:
         if self._waiting >= WAITING:
             return _page(request, BUSY, user=user, status=503, retry=1.0)
         attempt = _attempt(request, accounts, user)
-        wait = self._throttle.attempt(attempt, now=time.monotonic())
+        wait = await self._charge(attempt)
         if wait > 0:
             _LOG.warning("too many attempts to sign in, from %s", attempt.address)
             return _page(request, _later(wait), user=user, status=429, retry=wait)
@@ -167,9 +171,28 @@ class LocalAccounts:
         if account is None:
             _LOG.info("an attempt to sign in with a local account failed, from %s", attempt.address)
             return _page(request, FAILED, user=user, status=403)
-        self._throttle.succeeded(attempt)
+        await self._succeeded(attempt)
         _LOG.info("signed in with the local account %s", account.id)
         return _signed_in(request, account, origin=origin, again=attempt.browser is not None)
+
+    async def _charge(self, attempt: Attempt) -> float:
+        """Charge an attempt, at all replicas and here, and return 0; or return the seconds to wait."""
+        others = replicas.current()
+        if others is not None:
+            self._waiting += 1
+            try:
+                wait = await to_thread.run_sync(others.attempts.attempt, attempt, limiter=self._counting)
+            finally:
+                self._waiting -= 1
+            if wait > 0:
+                return wait
+        return self._throttle.attempt(attempt, now=time.monotonic())
+
+    async def _succeeded(self, attempt: Attempt) -> None:
+        self._throttle.succeeded(attempt)
+        others = replicas.current()
+        if others is not None:
+            await to_thread.run_sync(others.attempts.succeeded, attempt, limiter=self._counting)
 
     async def _recognise(
         self, store: AccountStore, accounts: Accounts, *, user: str, password: bytes
