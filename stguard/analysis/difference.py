@@ -213,7 +213,8 @@ class _Comparison:
                     return f"assignment {quote(each.id)} {'gives' if gained else 'gave'} role {quote(each.role)}"
         if asked[0].rule != asked[1].rule:
             return _rule_changed(action, asked)
-        if asked[0].separations != asked[1].separations:
+        apart = [{frozenset(each.roles) for each in side.policy.parts.separations} for side in self._sides]
+        if apart[0] != apart[1] and asked[0].separations != asked[1].separations:
             return "the roles that nobody may hold together changed"
         denials = [_denials(question) for question in asked]
         changed = denials[0] - denials[1] if gained else denials[1] - denials[0]

@@ -50,6 +50,15 @@ def lines(changes: tuple[Any, ...]) -> list[tuple[str, str | None, str]]:
 # --- sentences
 
 
+def test_a_role_that_grants_more_is_the_reason_though_it_is_separated_from_others() -> None:
+    apart = SINGLE + "separation: [{id: s, roles: [viewer, clerk]}]\n"
+    apart = apart.replace("roles: {", "roles: {clerk: {}, ")
+    found = diff(
+        apart, apart.replace('viewer: {allow: "report:view"}', 'viewer: {allow: ["report:view", "report:edit"]}')
+    )
+    assert {each.because for each in found.gains} == {"role `viewer` changed"}
+
+
 def test_a_policy_differs_from_itself_in_nothing() -> None:
     assert not diff(SINGLE, SINGLE)
 
