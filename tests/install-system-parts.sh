@@ -8,6 +8,8 @@ command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 # Replicas: what they share, and what stands in front of them.
 [ -x /usr/bin/redis-server ] || missing="$missing redis-server"
 [ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
+# What signs policies that are published.
+command -v minisign >/dev/null 2>&1 || missing="$missing minisign"
 # The second opinion on OpenID Connect; some packages of nodejs bring npm.
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"

@@ -35,6 +35,7 @@ FLOOR = {
     "variables": 2,
     "sources": 2,
     "shared": 2,
+    "remote": 2,
     "accounts": 2,
     "edits": 3,
     "testing": 3,
