@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from stguard.model import Decision, Facts, Membership, Reason, Subject
     from stguard.policy import Policy
+    from stguard.remote.policyurl import PolicyUrl
     from stguard.shared.replicas import Shared
     from stguard.sources.authenticator import AuthenticatorSession
     from stguard.sources.headers import TrustedHeaders
@@ -54,6 +55,7 @@ __all__ = [
     "Membership",
     "Policy",
     "PolicyFileError",
+    "PolicyUrl",
     "Problem",
     "PropelAuth",
     "Reason",
@@ -103,12 +105,14 @@ _MODULES: Final = {
         "ConfigurationError",
         "IdentityError",
         "PolicyFileError",
+        "PolicyUrl",
         "Problem",
         "Severity",
         "StguardError",
     ),
     "stguard.model": ("Decision", "Facts", "Membership", "Reason", "Subject"),
     "stguard.policy": ("Policy",),
+    "stguard.remote.policyurl": ("PolicyUrl",),
     "stguard.shared.replicas": ("Shared",),
     "stguard.sources.authenticator": ("AuthenticatorSession",),
     "stguard.sources.ldap": ("Ldap",),

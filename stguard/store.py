@@ -13,7 +13,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, assert_never
+from typing import TYPE_CHECKING, Final, Literal, Protocol, assert_never
 
 from stguard import policyfile
 from stguard.errors import ConfigurationError, PolicyFileError, Problem, Severity
@@ -50,6 +50,39 @@ Stamp = tuple[str, int, int, int, int]
 
 The change time can't be set back: an edit that keeps length and modification time is seen by it.
 """
+
+
+class Store(Protocol):
+    """Keep a policy in force, wherever it comes from."""
+
+    def current(self) -> Policy:
+        """Return the policy in force now; raises PolicyFileError when there is none."""
+        ...
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Problems of what was last read: errors when it is bad, else the warnings."""
+        ...
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether what is known is too old to decide by."""
+        ...
+
+    @property
+    def readings(self) -> Readings:
+        """How often the policy was read so far, and what came of it."""
+        ...
+
+    @property
+    def badly_edited(self) -> bool:
+        """Whether what was last read can't be put in force."""
+        ...
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the last good policy, by its version, came into force in this process; None without one."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +151,11 @@ class PolicyStore:
         if loaded.error is not None:
             return loaded.error.problems
         return loaded.policy.problems if loaded.policy is not None else ()
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether what is known is too old to decide by: never, the files are looked at each time."""
+        return False
 
     @property
     def readings(self) -> Readings:

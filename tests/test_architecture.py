@@ -66,6 +66,7 @@ SAME_FLOOR = {
     "files": {"errors"},
     "providers": {"model"},
     "dev": {"app"},
+    "remote": {"shared"},
 }
 """Imports within a floor that are meant."""
 

@@ -19,8 +19,7 @@ from stguard.app.place import OURS, at
 from stguard.app.standing import Standing, session_memo, signing_in_keys, standing_or_none
 from stguard.errors import PolicyFileError, Severity, StguardError
 from stguard.model import BUILT_IN_PERMISSIONS, Decision, PermissionIs, Reason
-from stguard.shared.policy import SharedPolicy
-from stguard.store import PolicyStore
+from stguard.policy import Policy
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -321,11 +320,7 @@ def show_bad_edit(asked: Standing) -> None:
     SECURITY: the problems name roles and people, so nobody else gets to see them.
     """
     store = asked.settings.store
-    if (
-        not isinstance(store, PolicyStore | SharedPolicy)
-        or private.in_callback(asked.ctx)
-        or private.in_fragment_run(asked.ctx)
-    ):
+    if isinstance(store, Policy) or private.in_callback(asked.ctx) or private.in_fragment_run(asked.ctx):
         return
     errors = [each for each in store.problems if each.severity is Severity.ERROR]
     if not errors or not any(asked.holds(PermissionIs((name,)), org=None) for name in BUILT_IN_PERMISSIONS):

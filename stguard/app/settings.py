@@ -17,17 +17,20 @@ from stguard.app.recent import Recent
 from stguard.audit import Sink, Trail, trail_to
 from stguard.errors import ConfigurationError, quote
 from stguard.policy import Policy
+from stguard.remote.policyurl import PolicyUrl, from_environment, is_address
+from stguard.remote.store import RemoteStore
+from stguard.shared.kept import Kept, folder_of
 from stguard.sources.answers import Answers, IdentitySource, limits_of
 from stguard.sources.headers import among
-from stguard.store import OnBadEdit, PolicyStore, discover
+from stguard.store import POLICY_VARIABLE, OnBadEdit, PolicyStore, discover
 
 if TYPE_CHECKING:
     from types import FunctionType
 
     from stguard.app.private import ScriptRunContext
     from stguard.model import Rule
-    from stguard.shared.policy import SharedPolicy
     from stguard.shared.replicas import SharedChoice
+    from stguard.store import Store
 
 IdentityChoice = IdentitySource | Sequence[IdentitySource]
 """One identity source, or several whose facts are joined."""
@@ -35,8 +38,8 @@ IdentityChoice = IdentitySource | Sequence[IdentitySource]
 AuditChoice = str | Path | Sink
 """A file of JSON lines, or what is told of each record."""
 
-PolicyChoice = str | Path | PolicyStore | Policy
-"""A file, a folder, a store, or a policy that is already loaded."""
+PolicyChoice = str | Path | PolicyStore | Policy | PolicyUrl
+"""A file, a folder, a store, an address, or a policy that is already loaded."""
 
 Hooks = Literal["require", "off"]
 """Whether the hooks into Streamlit must hold, or are left out."""
@@ -64,7 +67,7 @@ class Settings:
 
     choice: PolicyChoice | None
     on_bad_edit: OnBadEdit
-    store: PolicyStore | SharedPolicy | Policy
+    store: Store | Policy
     identity: tuple[Answers, ...] = ()
     audit: AuditChoice | None = None
     trail: Trail | None = None
@@ -160,8 +163,9 @@ def configure(
     It may be called in each rerun: equal values change nothing, other values take effect from now on.
 
     Args:
-        policy: the policy file or folder, relative to the main script's folder; or a `PolicyStore`, or a loaded
-            `Policy`. None: `$STGUARD_POLICY`, else `policies/` or `policy.yaml` beside the main script.
+        policy: the policy file or folder, relative to the main script's folder; or a `PolicyStore`, a
+            `PolicyUrl`, or a loaded `Policy`. None: `$STGUARD_POLICY`, else `policies/` or `policy.yaml` beside the
+            main script.
         identity: adds roles, groups and memberships to the claims: called with the claims, returns `Facts`. Asked
             once a minute for each person, whatever the number of sessions (`stguard.sources` lists what else a source
             can state); what it raises makes those facts unknown. Several in a list are joined.
@@ -185,7 +189,11 @@ def configure(
         raise ConfigurationError(
             "configure() outside a script run; call it in the main script that `streamlit run` starts"
         )
-    if policy is not None and not isinstance(policy, str | Path | PolicyStore | Policy):
+    if is_address(policy):
+        raise ConfigurationError(
+            f"policy is an address, {quote(policy)}: sg.PolicyUrl(...) takes it, with `public_key` or `sha256`"
+        )
+    if policy is not None and not isinstance(policy, str | Path | PolicyStore | Policy | PolicyUrl):
         raise ConfigurationError(f"policy is a path, got {quote(type(policy).__name__)}")
     if hooks not in get_args(Hooks):
         raise ConfigurationError(f"hooks is `require` or `off`, got {quote(hooks)}")
@@ -320,9 +328,15 @@ def _answers_of(source: IdentitySource, known: tuple[Answers, ...]) -> Answers:
     return Answers(source, shelf=None if others is None else others.shelf)
 
 
-def _store(policy: PolicyChoice | None, *, folder: Path, on_bad_edit: OnBadEdit) -> PolicyStore | SharedPolicy | Policy:
+def _store(policy: PolicyChoice | None, *, folder: Path, on_bad_edit: OnBadEdit) -> Store | Policy:
     if isinstance(policy, PolicyStore | Policy):
         return policy
+    named = os.environ.get(POLICY_VARIABLE, "")
+    if policy is None and is_address(named):
+        policy = from_environment(url=named)
+    if isinstance(policy, PolicyUrl):
+        kept = Kept(folder_of(folder, environ=os.environ), of="the published policy")
+        return RemoteStore(policy, kept=kept, on_bad_edit=on_bad_edit)
     path = discover(folder, environ=os.environ) if policy is None else folder / policy
     if policy is not None and not path.exists():
         raise ConfigurationError(

@@ -18,8 +18,6 @@ from stguard.app.settings import is_served
 from stguard.diagnosis import OPTIONS, Setup
 from stguard.errors import ConfigurationError, PolicyFileError, quote
 from stguard.policy import Policy
-from stguard.shared.policy import SharedPolicy
-from stguard.store import PolicyStore
 from stguard.variables import with_dotenv
 
 if TYPE_CHECKING:
@@ -54,7 +52,7 @@ def of_server(asked: Standing) -> Setup:
         options=options,
         environ=dict(os.environ),
         policy=asked.policy,
-        problems=settings.store.problems if isinstance(settings.store, PolicyStore | SharedPolicy) else (),
+        problems=() if isinstance(settings.store, Policy) else settings.store.problems,
         pages_folder=has_pages_folder(private.main_script(asked.ctx).resolve().parent),
         hooks="" if settings.hooks == "off" else None,
         gateway=is_served(script),

@@ -31,9 +31,10 @@ _LOG: Final = logging.getLogger("stguard")
 class Kept:
     """Read and write small documents in one folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the folder; it is made when something is written."""
+    def __init__(self, folder: Path, *, of: str = "what replicas share") -> None:
+        """Take the folder, which is made when something is written, and what it keeps copies of, in words."""
         self._folder: Final = folder
+        self._of: Final = of
         self._failed = False
 
     def read(self, name: str) -> Any:  # noqa: ANN401  what a file held; None for none
@@ -42,7 +43,7 @@ class Kept:
             data = files.content(self._place(name))
             return None if data is None else json.loads(data)
         except (files.FileError, ValueError, RecursionError):
-            _LOG.error("replicas: what is kept in %s can't be read; it doesn't count", self._place(name))
+            _LOG.error("the copy of %s in %s can't be read; it doesn't count", self._of, self._place(name))
             return None
 
     def write(self, name: str, document: Mapping[str, Any], *, serial: int) -> None:
@@ -70,8 +71,9 @@ class Kept:
             if not self._failed:
                 self._failed = True
                 _LOG.warning(
-                    "replicas: no copy is kept on the disk, so this replica can't start without the engine: %s; set "
+                    "no copy of %s is kept on the disk, so that nothing starts while it can't be reached: %s; set "
                     "%s to a folder that can be written",
+                    self._of,
                     error,
                     STATE_VARIABLE,
                 )

@@ -293,7 +293,7 @@ def test_a_folder_that_can_not_be_written_is_told_once_and_stops_nothing(
     assert posted is not None
     here.board.save({"policy.yaml": BETTER.encode()}, "1" * 12, expected=posted.id, entries=[], keep=1)
     assert list(here.current().page_names) == ["home", "reports"]
-    assert len([each for each in caplog.records if "no copy is kept" in each.message]) == 1
+    assert len([each for each in caplog.records if "is kept on the disk" in each.message]) == 1
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

@@ -25,8 +25,7 @@ from stguard.app.private import StreamlitPage
 from stguard.app.standing import Standing, standing, standing_or_none
 from stguard.errors import ConfigurationError
 from stguard.model import Reason
-from stguard.shared.policy import SharedPolicy
-from stguard.store import PolicyStore
+from stguard.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +129,9 @@ def _keep() -> None:
 def _state_of_policy(asked: Standing) -> None:
     """Say what keeps the page from editing. Errors in the files stand above every page already."""
     store = asked.settings.store
-    if not isinstance(store, PolicyStore | SharedPolicy):
+    if isinstance(store, Policy):
         st.info("The policy of this app is built by its code, so it can be looked at here but not changed.")
+    elif changes.place_of(asked) is None:
+        st.info("The policy of this app is published elsewhere, so it can be looked at here but not changed.")
     elif not guarding.may_edit(asked):
         st.caption("You can look at everything here. Changing it takes the permission `policy:edit`.")

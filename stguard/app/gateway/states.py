@@ -12,9 +12,8 @@ from stguard.app.gateway.traffic import traffic
 from stguard.app.standing import ENFORCED
 from stguard.errors import ConfigurationError, PolicyFileError
 from stguard.model import Reason
+from stguard.policy import Policy
 from stguard.shared.link import Contact
-from stguard.shared.policy import SharedPolicy
-from stguard.store import PolicyStore
 from stguard.tally import BOUNDS
 
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 
     from stguard.app.gateway.signouts import Signouts
     from stguard.app.settings import Settings
-    from stguard.policy import Policy
     from stguard.sources.answers import Answers
+    from stguard.store import Store
 
 _ALLOWING: Final = frozenset({Reason.PUBLIC, Reason.SIGNED_IN, Reason.GRANTED})
 
@@ -65,7 +64,8 @@ class PolicyState:
         try:
             settings.policy()
         except PolicyFileError:
-            if isinstance(settings.store, SharedPolicy) and settings.store.is_outdated:
+            store = self._store(settings)
+            if store is not None and store.is_outdated:
                 return Status.OUTDATED
             return Status.NO_POLICY if self._age(settings) is None else Status.BAD_EDIT
         if settings.hooks == "require" and mediation.known_unfit():
@@ -122,8 +122,8 @@ class PolicyState:
         except (ConfigurationError, PolicyFileError):
             return None
 
-    def _store(self, settings: Settings) -> PolicyStore | SharedPolicy | None:
-        return settings.store if isinstance(settings.store, PolicyStore | SharedPolicy) else None
+    def _store(self, settings: Settings) -> Store | None:
+        return None if isinstance(settings.store, Policy) else settings.store
 
     def _age(self, settings: Settings) -> float | None:
         store = self._store(settings)
