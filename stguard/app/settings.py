@@ -292,6 +292,8 @@ def _put(
                 hooks=hooks,
                 show_errors=show_errors,
             )
+        if known is not None and isinstance(known.store, RemoteStore) and known.store is not made.store:
+            known.store.close()
         if known is not None and same_callable(known.audit, audit):
             made = replace(made, audit=known.audit, trail=known.trail)
         else:

@@ -11,6 +11,7 @@ import click
 from stguard.cli.output import FOUND, finish, print_json, problems_document, say
 from stguard.errors import PolicyFileError
 from stguard.policy import Policy
+from stguard.remote.policyurl import is_address
 from stguard.store import DEFAULT_NAMES, POLICY_VARIABLE
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def locate(given: str | None, *, beside: Path = Path()) -> Path:
             raise click.UsageError("the policy's path is empty; expected a file or a folder")
         return Path(given)
     if named := os.environ.get(POLICY_VARIABLE):
+        if is_address(named):
+            raise click.UsageError(f"${POLICY_VARIABLE} is an address, which only apps read; name a file or folder")
         return Path(named)
     for name in DEFAULT_NAMES:
         if (beside / name).exists():
