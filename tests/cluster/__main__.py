@@ -90,6 +90,9 @@ def people(cluster: Cluster, *, times: int) -> None:
         say(f"  sign-ins known to Redis, of {times}", str(client.hlen("{stguard}:seen")))
         per = 1000 / times
         say("memory in Redis for 1000 people who are active", f"{memory(client, 'seen') * per / 1e6:.2f} MB")
+        answers = [int(client.memory_usage(key) or 0) for key in client.scan_iter("{stguard}:answer:*", count=1000)]
+        told = sum(answers) / max(1, len(answers)) * 1000
+        say("  for what a source said about 1000 people, up to `stale`", f"{told / 1e6:.2f} MB")
         for key, name in (("total_commands_processed", "commands"), ("total_net_input_bytes", "bytes in"),
                           ("total_net_output_bytes", "bytes out")):  # fmt: skip
             idle = quiet[key] / 10
@@ -101,18 +104,23 @@ def people(cluster: Cluster, *, times: int) -> None:
         assert client.dbsize() >= keys
         asked = len(cluster.source.asked)
         for number in range(20):
-            for each in cluster.replicas:
-                with cluster.tab(f"user{number}", at=each) as tab:
-                    tab.open()
-        say(
-            "identity calls for 20 of them, seen within the minute, at each of the replicas",
-            str(len(cluster.source.asked) - asked),
-        )
+            everywhere(cluster, f"user{number}")
+        asked = len(cluster.source.asked) - asked
+        say(f"identity calls for 20 people, each at all {len(cluster.replicas)} replicas within the minute", str(asked))
+        assert asked == 20
         browsers = [cluster.browser(f"user{number}", at=cluster.replicas[0]) for number in range(100)]
         for browser in browsers:
             browser.get("/auth/logout")
         until(lambda: client.hlen("{stguard}:ended") >= 100)
         say("memory in Redis for 1000 sign-outs (kept 31 days)", f"{memory(client, 'ended') * 10 / 1e6:.2f} MB")
+
+
+def everywhere(cluster: Cluster, name: str) -> None:
+    """Open the app with one login at each replica."""
+    browser = cluster.browser(name)
+    for each in cluster.replicas:
+        with cluster.tab_of(cluster.browser_at(each, of=browser)) as tab:
+            tab.open()
 
 
 def memory(client: Redis, table: str) -> int:

@@ -324,6 +324,13 @@ class Cluster:
         made.cookies.update({key: value for key, value in signed.cookies.items() if "user" in key})
         return made
 
+    def browser_at(self, replica: Replica, *, of: Browser) -> Browser:
+        """Return the same browser, whose requests nginx sends to another replica."""
+        made = Browser(f"localhost:{replica.door}", secret=SECRET, claims=None)
+        made.cookies.update(of.cookies)
+        made.forgery_token = of.forgery_token
+        return made
+
     def tab(self, name: str, *, at: Replica | None = None) -> Tab:
         return self.tab_of(self.browser(name, at=at))
 

@@ -63,15 +63,22 @@ def test_an_edit_is_in_force_at_every_replica(cluster: Cluster) -> None:
             each.close()
 
 
+def test_an_identity_source_is_asked_once_about_each_person(cluster: Cluster) -> None:
+    before = len(cluster.source.asked)
+    for name in ("eve", "sam", "val"):
+        browser = cluster.browser(name)
+        for each in cluster.replicas:
+            with cluster.tab_of(cluster.browser_at(each, of=browser)) as tab:
+                assert f"home of {name}@acme.com" in tab.open()
+    assert cluster.source.asked[before:] == ["/eve", "/sam", "/val"]
+
+
 def test_a_sign_out_at_one_replica_ends_the_tabs_at_the_others(cluster: Cluster) -> None:
     first, *others = cluster.replicas
     browser = cluster.browser("ann", at=first)
     tabs = []
     for each in others:
-        there = cluster.browser("ann", at=each)
-        there.cookies.update(browser.cookies)
-        there.forgery_token = browser.forgery_token
-        tabs.append(cluster.tab_of(there))
+        tabs.append(cluster.tab_of(cluster.browser_at(each, of=browser)))
         assert "home of ann@acme.com" in tabs[-1].open()
     cookies = dict(browser.cookies)
     assert browser.get("/auth/logout").status < 400
