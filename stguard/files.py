@@ -11,6 +11,7 @@ import hashlib
 import os
 import stat
 import tempfile
+import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -107,21 +108,40 @@ def locked(folder: Path, *, patience: float = PATIENCE) -> Iterator[None]:
     Advisory: it keeps out those who ask for it. Others are noticed by the content.
 
     Raises:
-        FileError: there is no such folder, or somebody else holds the lock for longer than `patience` seconds.
+        FileError: there is no such folder, or somebody else holds the lock for longer than `patience` seconds, or this
+            thread holds it already: it would wait for itself.
     """
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise FileError(f"can't open the folder {quote(folder)}: {cause(error)}") from error
+    place = None
     try:
+        status = os.fstat(handle)
+        if (status.st_dev, status.st_ino) in _held.places:
+            raise FileError(f"an edit in {quote(folder)} can't be made inside another one; make one after the other")
         deadline = time.monotonic() + patience
         while not _took(handle, folder):
             if time.monotonic() > deadline:
                 raise FileError(f"somebody else is editing in {quote(folder)}; try again")
             time.sleep(_POLL)
+        place = (status.st_dev, status.st_ino)
+        _held.places.add(place)
         yield
     finally:
+        if place is not None:
+            _held.places.discard(place)
         os.close(handle)  # and with it the lock
+
+
+class _Held(threading.local):
+    """Know the folders whose lock this thread holds, by device and number."""
+
+    def __init__(self) -> None:
+        self.places: set[tuple[int, int]] = set()
+
+
+_held: Final = _Held()
 
 
 def _took(handle: int, folder: Path) -> bool:

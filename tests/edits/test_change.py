@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ from stguard.policy import Policy
 from stguard.policyfile.source import is_read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
 
@@ -518,12 +519,13 @@ def test_half_a_character_is_refused(policy: Path) -> None:
 
 
 def test_a_lock_that_is_held_too_long_is_said(policy: Path) -> None:
-    with (
-        files.locked(policy.parent),
-        pytest.raises(FileError, match="somebody else is editing"),
-        files.locked(policy.parent, patience=0.0),
-    ):
-        pass
+    def wait_for_it() -> str:
+        with pytest.raises(FileError) as told, files.locked(policy.parent, patience=0.0):
+            pass
+        return str(told.value)
+
+    with files.locked(policy.parent), ThreadPoolExecutor() as pool:
+        assert "somebody else is editing" in pool.submit(wait_for_it).result()
 
 
 def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
@@ -646,6 +648,26 @@ def test_two_editors_at_once_lose_no_edit(policy: Path, way: str) -> None:
     assert missing == 0
     assert len(Policy.load(policy).parts.assignments) == 1 + 2 * rounds
     assert [each.author for each in FileHistory(policy).versions()].count(None) == 1
+
+
+class Within:
+    """An edit that makes another one while it is made."""
+
+    def __init__(self, policy: Path) -> None:
+        self._policy = policy
+
+    def apply(self, policy: Policy, texts: Mapping[str, str], *, now: float) -> dict[str, str]:
+        change(self._policy, give("bob@acme.com"), author="ann")
+        return give("cid@acme.com").apply(policy, texts, now=now)
+
+
+def test_an_edit_inside_an_edit_is_refused_at_once(policy: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(FileError, match="can't be made inside another"):
+        change(policy, Within(policy), author="ann")
+    assert time.monotonic() - began < files.PATIENCE / 2
+    assert policy.read_text("utf-8") == POLICY
+    assert change(policy, give("bob@acme.com"), author="ann").written, "the lock is free again"
 
 
 def test_an_editor_that_does_not_look_again_loses_edits(policy: Path) -> None:
