@@ -14,7 +14,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
@@ -51,7 +51,26 @@ class Event(StrEnum):
     REQUEST = "request"
     """Somebody asked for access."""
     APPROVAL = "approval"
-    """A change of the policy was proposed, declined or withdrawn; what was approved is an edit."""
+    """A change of the policy was proposed, approved, declined or withdrawn; what was approved is an edit besides."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed:
+    """Say which change of the policy needed a second person.
+
+    Attributes:
+        id: tells changes apart, the same in every record about one.
+        author: id of who proposed it; None for who has none. Who did what the record is about is its `subject`.
+        has_reason: whether that person said why.
+        before: version of the policy that it was made on; None when that isn't known.
+        after: version of the policy that it makes; None when that isn't known.
+    """
+
+    id: str
+    author: str | None
+    has_reason: bool
+    before: str | None
+    after: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +90,7 @@ class Record:
         session: id of the browser session; None outside one.
         impersonator: id of whoever acts as this subject; None for nobody.
         grants: ids of the assignments that the subject holds there and that give something the action asks for.
+        proposal: the change that an approval is about; None for every other event.
     """
 
     at: float
@@ -85,10 +105,11 @@ class Record:
     session: str | None = None
     impersonator: str | None = None
     grants: tuple[str, ...] = ()
+    proposal: Proposed | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as a line of a file holds them, `at` as ISO 8601 in UTC."""
-        return {
+        told: dict[str, Any] = {
             "at": datetime.fromtimestamp(self.at, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "event": self.event.value,
             "subject": self.subject,
@@ -102,6 +123,7 @@ class Record:
             "impersonator": self.impersonator,
             "grants": list(self.grants),
         }
+        return told if self.proposal is None else {**told, "proposal": asdict(self.proposal)}
 
 
 Sink = Callable[[Record], object]

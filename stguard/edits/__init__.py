@@ -1,7 +1,7 @@
 """Edit policies: give and take away roles, lay out, keep the history. Nothing is written that would not load."""
 
 from stguard.edits.change import Edit, Outcome, Snapshot, Where, change, history_of, preview, restored
-from stguard.edits.errors import EditError
+from stguard.edits.errors import EditError, TakenError
 from stguard.edits.history import History, Version
 from stguard.edits.layout import Format
 from stguard.edits.place import OnBoard, OnDisk, Place
@@ -23,6 +23,7 @@ __all__ = [
     "Place",
     "Revoke",
     "Snapshot",
+    "TakenError",
     "Version",
     "Where",
     "change",

@@ -210,6 +210,7 @@ def change(  # noqa: PLR0913  what an edit needs, by name
     editor: Subject | None = None,
     in_force: Policy | None = None,
     confirmed: bool = False,
+    takes: str | None = None,
     keep: int = KEPT,
     trail: Trail | None = None,
     now: float | None = None,
@@ -230,12 +231,14 @@ def change(  # noqa: PLR0913  what an edit needs, by name
         editor: as for `preview`.
         in_force: as for `preview`.
         confirmed: whether `locks_out` was shown and accepted.
+        takes: id of the waiting change that this is, which must wait still; None for none.
         keep: how many versions the history keeps.
         trail: what is told of the edit.
         now: as for `preview`.
 
     Raises:
         EditError: the edit can't be made, or locks out and is not confirmed.
+        TakenError: the waiting change was withdrawn, declined or approved by somebody else.
         ChangedMeanwhileError: the files are no longer those that were expected.
         FileError: a file can't be read or written; everything is as it was.
     """
@@ -253,7 +256,7 @@ def change(  # noqa: PLR0913  what an edit needs, by name
                 if outcome.locks_out is not None and not confirmed:
                     raise EditError(f"not written: {outcome.locks_out}")
                 by = _By(author, approver, reason)
-                outcome = _write(snapshot, outcome, by=by, keep=keep, now=now)
+                outcome = _write(snapshot, outcome, by=by, takes=takes, keep=keep, now=now)
         except files.ChangedMeanwhileError:
             if not again or attempt == ATTEMPTS - 1:
                 raise
@@ -412,14 +415,14 @@ class _By(NamedTuple):
     reason: str | None = None
 
 
-def _write(snapshot: Snapshot, outcome: Outcome, *, by: _By, keep: int, now: float) -> Outcome:
+def _write(snapshot: Snapshot, outcome: Outcome, *, by: _By, takes: str | None, keep: int, now: float) -> Outcome:
     """Put new texts in place, with their history."""
     contents = {name: None if text is None else _encoded(text) for name, text in outcome.files.items()}
     after = {name: data for name, data in {**snapshot.contents, **contents}.items() if data is not None}
     place = _at(snapshot.where)
     known = place.history.versions()
     steps = _steps(known[-1].id if known else None, snapshot, after, outcome, by, now)
-    place.write(snapshot.contents, contents, steps=steps, keep=keep)
+    place.write(snapshot.contents, contents, steps=steps, keep=keep, takes=takes)
     return replace(outcome, written=True, id=version_id(after))
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from stguard import files
-from stguard.edits.errors import EditError
+from stguard.edits.errors import EditError, TakenError
 from stguard.edits.history import BoardHistory, FileHistory, home
+from stguard.edits.waiting import TAKEN, FileWaiting
 from stguard.errors import quote
 from stguard.policyfile import source
 from stguard.policyfile.ledger import Ledger
 from stguard.policyfile.source import version_id
-from stguard.shared.board import BoardError
+from stguard.shared.board import BoardError, TakenMeanwhileError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,6 +66,7 @@ class Place(Protocol):
         *,
         steps: Sequence[tuple[Version, Mapping[str, bytes]]],
         keep: int,
+        takes: str | None = None,
     ) -> None:
         """Put new contents in place, if everything else is as it was; only while it is held.
 
@@ -73,8 +75,10 @@ class Place(Protocol):
             contents: the new content of each file that changes; None for one to go.
             steps: versions for the history with their files, oldest first.
             keep: how many versions the history keeps.
+            takes: id of the waiting change that this is; None for none. It waits no longer once this is in place.
 
         Raises:
+            TakenError: it does not wait any more.
             ChangedMeanwhileError: the files are no longer those.
             FileError: they can't be written; everything is as it was.
             EditError: the same, where replicas share.
@@ -124,8 +128,16 @@ class OnDisk:
         *,
         steps: Sequence[tuple[Version, Mapping[str, bytes]]],
         keep: int,
+        takes: str | None = None,
     ) -> None:
-        """Put new contents in place, their history first."""
+        """Put new contents in place, their history first.
+
+        INVARIANT: a change that was withdrawn is never in force. Who withdraws or declines holds the same lock; ended
+        in between, it is in force and still listed, on files that are no longer those it was made on.
+        """
+        waiting = FileWaiting(self.path)
+        if takes is not None and not waiting.holds(takes):
+            raise TakenError(TAKEN)
         folder = self.is_folder
         places = {name: files.real(self.path / name if folder else self.path) for name in {*before, *contents}}
         history = self.history
@@ -141,6 +153,9 @@ class OnDisk:
                 raise
         with suppress(files.FileError, OSError):  # the edit is made; the next one drops what is too much
             history.prune(keep)
+        if takes is not None:
+            with suppress(files.FileError, OSError):  # the same: what is left in the list can't be approved any more
+                waiting.settle(takes)
 
     def _expect(self, before: Mapping[str, bytes]) -> None:
         now = self.contents()
@@ -187,6 +202,7 @@ class OnBoard:
         *,
         steps: Sequence[tuple[Version, Mapping[str, bytes]]],
         keep: int,
+        takes: str | None = None,
     ) -> None:
         """Put new contents in force for all replicas."""
         after = {name: data for name, data in {**before, **contents}.items() if data is not None}
@@ -199,6 +215,9 @@ class OnBoard:
                 entries=[version.as_line() for version, _ in steps],
                 texts=texts,
                 keep=keep,
+                takes=takes,
             )
+        except TakenMeanwhileError as error:
+            raise TakenError(TAKEN) from error
         except BoardError as error:
             raise EditError(str(error)) from error

@@ -46,11 +46,13 @@ _SAVE: Final = """
 local serial = tonumber(redis.call('GET', KEYS[1]) or '0')
 local time = redis.call('TIME')
 if time[1] * 1000000 + time[2] > tonumber(ARGV[8]) then return {-1, serial} end
+if KEYS[5] and redis.call('EXISTS', KEYS[5]) == 1 then return {-2, serial} end
 if serial ~= tonumber(ARGV[1]) then return {0, serial} end
+if KEYS[5] then redis.call('SET', KEYS[5], time[1], 'EX', ARGV[9]) end
 redis.call('SET', KEYS[1], ARGV[2])
 redis.call('HSET', KEYS[2], 'note', ARGV[3], 'code', ARGV[4])
 local entries, texts = tonumber(ARGV[6]), tonumber(ARGV[7])
-local at = 9
+local at = 10
 for _ = 1, entries do
   redis.call('RPUSH', KEYS[4], ARGV[at])
   at = at + 1
@@ -86,6 +88,25 @@ for at = 4, #ARGV - 1, 2 do redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1]) 
 redis.call('PUBLISH', ARGV[#ARGV], 'policy')
 return mine
 """
+
+
+_TAKE: Final = """
+local now = redis.call('TIME')[1]
+local taken = redis.call('GET', KEYS[1])
+if taken then return now - taken end
+redis.call('SET', KEYS[1], now, 'EX', ARGV[1])
+return -1
+"""
+
+TAKEN: Final = 31 * 86_400
+"""Seconds for which it is known that something was taken: longer than anything waits."""
+
+_LATE: Final = -1
+_TAKEN: Final = -2
+
+
+class TakenMeanwhileError(StguardError):
+    """Tell who saves that somebody else took what this was to settle a moment before; nothing has changed."""
 
 
 class BoardError(StguardError):
@@ -135,6 +156,7 @@ class Board(Protocol):
         entries: Sequence[Mapping[str, Any]],
         texts: Mapping[str, bytes] = EMPTY,
         keep: int,
+        takes: str | None = None,
     ) -> Posted:
         """Put another in its place, if it is still the expected one.
 
@@ -145,10 +167,23 @@ class Board(Protocol):
             entries: lines for the history, each with `files`, digests by name.
             texts: the contents that only these lines name, by digest.
             keep: how many lines the history keeps.
+            takes: name of what waits and is settled by it, in the same step; None for nothing.
 
         Raises:
+            TakenMeanwhileError: somebody else settled that already.
             ChangedMeanwhileError: it is another by now.
             BoardError: it could not be written; nothing has changed.
+        """
+        ...
+
+    def take(self, name: str) -> int | None:
+        """Settle what waits, so that nobody else can: of all who try, at any replica, one succeeds.
+
+        Returns:
+            None for the one who does; for the others how many seconds ago it was taken.
+
+        Raises:
+            BoardError: it is not known whether it was taken.
         """
         ...
 
@@ -221,6 +256,7 @@ class SharedBoard:
         entries: Sequence[Mapping[str, Any]],
         texts: Mapping[str, bytes] = EMPTY,
         keep: int,
+        takes: str | None = None,
     ) -> Posted:
         """Put another in its place, if it is still the expected one; see `Board`."""
         posted = self._posted
@@ -236,13 +272,28 @@ class SharedBoard:
         rest: list[Any] = [*lines]
         for digest, data in named.items():
             rest += [digest, data]
-        self._write(made, arguments, rest)
+        self._write(made, arguments, rest, () if takes is None else (self._taking(takes),))
         self._take(made)
         return made
 
-    def _write(self, made: Posted, arguments: list[Any], rest: list[Any]) -> None:
+    def take(self, name: str) -> int | None:
+        """Settle what waits, so that nobody else can; see `Board`."""
+        key = self._taking(name)
+        try:
+            ago = int(self._link.ask(lambda client: script(client, _TAKE, [key], [TAKEN])))
+        except self._link.errors as error:
+            raise BoardError(
+                f"it is not known whether that was done ({type(error).__name__}); look again in a moment"
+            ) from error
+        return None if ago < 0 else ago
+
+    def _taking(self, name: str) -> str:
+        return self._link.key(f"taken:{self._link.vault.name('taken', name)}")
+
+    def _write(self, made: Posted, arguments: list[Any], rest: list[Any], taking: Sequence[str]) -> None:
         """Write what is saved, before who saves has waited too long, or not at all."""
         sent = threading.Event()
+        keys = [*self._keys, *taking]
         given_up = time.monotonic() + self._link.deadline
 
         def write(client: Client) -> int:
@@ -252,7 +303,7 @@ class SharedBoard:
             left = max(0.0, given_up - time.monotonic())
             until = int(seconds * 1_000_000 + parts + left * 1_000_000)
             sent.set()
-            return int(script(client, _SAVE, self._keys, [*arguments, until, *rest, self._link.channel])[0])
+            return int(script(client, _SAVE, keys, [*arguments, until, TAKEN, *rest, self._link.channel])[0])
 
         try:
             done = self._link.ask(write)
@@ -265,8 +316,10 @@ class SharedBoard:
                     f"it is not known whether the policy was saved ({type(error).__name__}); look at it in a moment"
                 ) from error
         else:
-            if done < 0:
+            if done == _LATE:
                 raise _unsaved("too late")
+            if done == _TAKEN:
+                raise TakenMeanwhileError("somebody else was faster; nothing has changed")
             if not done:
                 self._catch_up()
                 raise _changed()

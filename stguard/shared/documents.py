@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any, Final
+
+from stguard.shared.table import SharedTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stguard.shared.table import Table
     from stguard.shared.vault import Vault
+
+PATIENCE: Final = 2.0
+"""Seconds to wait for the engine to have what was put."""
+
+_POLL: Final = 0.01
 
 
 class Documents:
@@ -37,6 +45,15 @@ class Documents:
     def drop(self, key: str) -> None:
         """Take a document away."""
         self._table.drop(key)
+
+    def are_written(self, *, patience: float = PATIENCE) -> bool:
+        """Wait until others can see all of them; False when that takes too long. Of one process they always can."""
+        deadline = time.monotonic() + patience
+        while isinstance(self._table, SharedTable) and self._table.waits:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL)
+        return True
 
     def all(self) -> dict[str, Any]:
         """Return the documents by key; what no replica with this secret wrote is left out."""

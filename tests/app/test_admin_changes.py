@@ -69,6 +69,10 @@ def editor(at: Any) -> Any:
     return next(each for each in at.text_area if each.key.startswith("stguard_admin_text"))
 
 
+def confirm(at: Any) -> Any:
+    return next(each for each in at.text_input if each.key.startswith("stguard_admin_confirm"))
+
+
 def begin_grant(at: Any, person: str, role: str, reason: str = "") -> Any:
     at.session_state["stguard_admin_person"] = person
     at.run()
@@ -408,7 +412,7 @@ def test_locking_everyone_out_takes_words(admin: Any, text: str, sentence: str) 
     assert sentence in told(at)
     at = press(at, "Save")
     assert file(admin).read_text() == POLICY
-    at.text_input(key="stguard_admin_confirm").set_value("Lock everyone out ")
+    confirm(at).set_value("Lock everyone out ")
     press(at, "Save")
     assert file(admin).read_text() == text
 

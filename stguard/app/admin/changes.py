@@ -6,16 +6,18 @@ browser can't send another one; saving asks anew whether who saves may, and whet
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
-from stguard import edits
+from stguard import edits, files
 from stguard.analysis.circumstances import Side, cases
 from stguard.analysis.diagram import NEVER
-from stguard.app.admin import directory, seconds, words
+from stguard.app.admin import diffs, directory, seconds, words
 from stguard.app.admin.guarding import EDIT, editing, insist, may_edit
 from stguard.app.screens import one_line, plain
 from stguard.app.standing import standing_under
@@ -24,7 +26,7 @@ from stguard.shared.policy import SharedPolicy
 from stguard.store import PolicyStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from stguard.analysis import Change
     from stguard.app.standing import Standing
@@ -42,7 +44,7 @@ GROUPS: Final = 40
 """Most people and groups whose gains or losses are listed one by one."""
 
 CONFIRM: Final = "stguard_admin_confirm"
-"""Key of what is typed to save a change that locks out."""
+"""Begin of the keys of what is typed to save a change that locks out; see `confirm_key`."""
 
 PAGE: Final = "stguard_admin_page"
 """Key under which the session knows the name of this page in the policy."""
@@ -64,6 +66,7 @@ class Proposal:
         lockout: a sentence when it takes editing away from everybody or from who made it; None when not.
         text: the text of the editor it was made of; None for other changes.
         clears: keys of what was filled in to make it, to be emptied once it is saved.
+        digest: names exactly what was shown, so that a click or words meant for one change never count for another.
     """
 
     tab: str
@@ -73,6 +76,23 @@ class Proposal:
     lockout: str | None
     text: str | None = None
     clears: tuple[str, ...] = ()
+    digest: str
+
+
+def seen(title: str, outcome: Outcome, lockout: str | None, policy: Policy) -> str:
+    """Return a digest of what somebody is shown of a change, and of the policies that it was worked out from.
+
+    Args:
+        title: what it does.
+        outcome: the same in full, on the files it names.
+        lockout: what was said about locking out.
+        policy: the policy in force.
+    """
+    told = [
+        title, outcome.before, dict(outcome.files), outcome.as_json(), outcome.other, outcome.locks_out, lockout,
+        policy.version,
+    ]  # fmt: skip
+    return files.digest(json.dumps(told, sort_keys=True).encode("utf-8", "surrogatepass"))
 
 
 def place_of(asked: Standing) -> edits.OnDisk | edits.OnBoard | None:
@@ -109,7 +129,7 @@ def propose(
         AccessDenied: who asks may not edit.
     """
     asked = insist(EDIT)
-    st.session_state.pop(_PROPOSAL, None)
+    before = st.session_state.pop(_PROPOSAL, None)
     place = place_of(asked)
     if place is None:
         say("The policy of this app is built by its code and can't be changed here.")
@@ -118,13 +138,20 @@ def propose(
         outcome = edits.preview(place, edit, expected=expected, editor=asked.subject, in_force=asked.policy)
         locks = lockout(asked, place, outcome)
     except edits.ChangedMeanwhileError:
-        say("Somebody else has changed the policy since you opened it. Nothing was saved, and your text is still here.")
+        say(
+            "Somebody else has changed the policy since you opened it. Nothing was saved, and your text is still here."
+            if text is not None
+            else "The policy has changed since. Make this change anew on the policy as it is now."
+        )
     except (edits.EditError, edits.FileError) as error:
         say(told(error))
     else:
-        st.session_state.pop(CONFIRM, None)
+        digest = seen(title, outcome, locks, asked.policy)
+        st.session_state.pop(confirm_key(digest), None)
+        if not isinstance(before, Proposal) or before.title != title:
+            st.session_state.pop(_REASON, None)  # it was said of another change
         st.session_state[_PROPOSAL] = Proposal(
-            tab=tab, title=title, edit=edit, outcome=outcome, lockout=locks, text=text, clears=clears
+            tab=tab, title=title, edit=edit, outcome=outcome, lockout=locks, text=text, clears=clears, digest=digest
         )
 
 
@@ -221,15 +248,19 @@ def _opens_page(asked: Standing) -> bool:
 
 
 @editing
-def save(typed: str | None = None) -> None:
+def save(digest: str, typed: str | None = None) -> None:
     """Save the change that waits, exactly as it was shown.
 
     Args:
+        digest: names the change that the button stood under.
         typed: key of the widget whose text it was made of; None for other changes.
     """
     proposal, asked = st.session_state.get(_PROPOSAL), insist(EDIT)
     place = place_of(asked)
     if not isinstance(proposal, Proposal) or place is None:
+        return
+    if proposal.digest != digest:
+        say("That button was of another change. Nothing was saved; look at this one first.")
         return
     if proposal.text is not None and (typed is None or st.session_state.get(typed, proposal.text) != proposal.text):
         drop()
@@ -239,7 +270,7 @@ def save(typed: str | None = None) -> None:
     if seconds.are_required(asked):
         _ask(asked, proposal, reason)
         return
-    confirmed = is_confirmed()
+    confirmed = is_confirmed(proposal.digest)
     if proposal.lockout is not None and not confirmed:
         say(f"Nothing was saved. To save it all the same, type: {CONFIRMATION}")
         return
@@ -260,13 +291,7 @@ def _write(asked: Standing, place: edits.Place, proposal: Proposal, *, reason: s
             trail=asked.settings.trail,
         )
     except edits.ChangedMeanwhileError:
-        drop()
-        if proposal.text is None:
-            propose(proposal.tab, proposal.title, proposal.edit, clears=proposal.clears)
-        say(
-            "Somebody else has changed the policy meanwhile. Nothing was saved yet. "
-            + ("Below is what your change does now." if proposal.text is None else "Your text is still here.")
-        )
+        _look_again(proposal, "saved")
     except (edits.EditError, edits.FileError) as error:
         say(f"Nothing was saved. {told(error)}")
     else:
@@ -281,16 +306,41 @@ def _write(asked: Standing, place: edits.Place, proposal: Proposal, *, reason: s
             good=True)  # fmt: skip
 
 
-def is_confirmed() -> bool:
+def _look_again(proposal: Proposal, what: str) -> None:
+    """Show what a change does on files that somebody else has changed meanwhile; a text is looked at by its author."""
+    whole = proposal.text is not None or isinstance(proposal.edit, Mapping)
+    if whole:
+        # SECURITY: whole files, made of what stood there before: they would take back what somebody else has changed.
+        drop()
+    else:
+        propose(proposal.tab, proposal.title, proposal.edit, clears=proposal.clears)
+    say(
+        f"Somebody else has changed the policy meanwhile. Nothing was {what} yet. "
+        + ("Your text is still here." if proposal.text is not None
+           else "Choose it once more, to see what it does now." if whole
+           else "Below is what your change does now.")
+    )  # fmt: skip
+
+
+def confirm_key(digest: str) -> str:
+    """Return the key of what is typed to save one change that locks out: words typed for one count for no other."""
+    return f"{CONFIRM}_{digest[:16]}"
+
+
+def is_confirmed(digest: str) -> bool:
     """Tell whether the words were typed that a change which locks out asks for."""
-    return str(st.session_state.get(CONFIRM, "")).strip().casefold() == CONFIRMATION
+    return str(st.session_state.get(confirm_key(digest), "")).strip().casefold() == CONFIRMATION
 
 
 def _ask(asked: Standing, proposal: Proposal, reason: str | None) -> None:
     """Keep a change for a second person instead of saving it."""
-    if not proposal.outcome.ok or not proposal.outcome.files:
+    place = place_of(asked)
+    if not proposal.outcome.ok or not proposal.outcome.files or place is None:
         return
     try:
+        if edits.Snapshot.take(place).digest != proposal.outcome.before:
+            _look_again(proposal, "sent")
+            return
         seconds.propose(asked, proposal.outcome, title=proposal.title, author=author(asked), reason=reason)
     except (edits.EditError, edits.FileError) as error:
         say(f"Nothing was sent. {told(error)}")
@@ -340,11 +390,12 @@ def draw(asked: Standing, proposal: Proposal, *, typed: str | None = None) -> No
             st.button("Back", key="stguard_admin_drop", on_click=drop, icon=":material/arrow_back:")
             return
         effects(asked, outcome.gains, outcome.losses, outcome.other)
+        draw_lines(asked, outcome)
         needs_approval = seconds.are_required(asked)
         if proposal.lockout is not None:
             st.error(proposal.lockout, icon=":material/warning:")
             if not needs_approval:
-                st.text_input(f"To save it all the same, type: {CONFIRMATION}", key=CONFIRM)
+                st.text_input(f"To save it all the same, type: {CONFIRMATION}", key=confirm_key(proposal.digest))
         st.text_input(
             "Why? (kept in the history)", key=_REASON, max_chars=REASON_LENGTH, placeholder="A ticket, a request"
         )
@@ -352,13 +403,26 @@ def draw(asked: Standing, proposal: Proposal, *, typed: str | None = None) -> No
         with st.container(horizontal=True):
             st.button(
                 "Send for approval" if needs_approval else "Save",
-                key="stguard_admin_save",
+                # Of this change alone: a click that was meant for another one finds no button.
+                key=f"stguard_admin_save_{proposal.digest[:16]}",
                 type="primary",
                 on_click=save,
-                args=(typed,),
+                args=(proposal.digest, typed),
                 icon=":material/how_to_reg:" if needs_approval else ":material/save:",
             )
             st.button("Cancel", key="stguard_admin_drop", on_click=drop)
+
+
+def draw_lines(asked: Standing, outcome: Outcome) -> None:
+    """Draw the lines that a change touches; those of files that were changed meanwhile can't be told, nor saved."""
+    place = place_of(asked)
+    try:
+        snapshot = None if place is None else edits.Snapshot.take(place)
+    except (edits.EditError, edits.FileError) as error:
+        st.error(plain(told(error)), icon=":material/error:")
+        return
+    if snapshot is not None and snapshot.digest == outcome.before:
+        diffs.draw(snapshot.texts, outcome.files)
 
 
 def effects(asked: Standing, gains: Sequence[Change], losses: Sequence[Change], other: Sequence[str]) -> None:

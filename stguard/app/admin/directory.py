@@ -99,6 +99,12 @@ def _named(policy: Policy) -> Iterator[Who]:
     yield from (who for who in keys if who.kind in (WhoKind.EMAIL, WhoKind.SUB))
 
 
+def recorded(subject: str | None, email: str | None) -> dict[str, Any]:
+    """Return the claims of somebody of whom only an id, a verified e-mail or both were written down."""
+    by_email = {} if email is None else {"email": email, "email_verified": True}
+    return by_email if subject is None else {**_claims(Who(WhoKind.SUB, subject)), **by_email}
+
+
 def _claims(who: Who) -> dict[str, Any]:
     if who.kind is WhoKind.EMAIL:
         return {"sub": who.value, "email": who.value, "email_verified": True}

@@ -6,7 +6,6 @@ the file's only while it is what the file held.
 
 from __future__ import annotations
 
-import difflib
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -15,6 +14,7 @@ import streamlit as st
 
 from stguard import edits
 from stguard.app.admin import changes, guarding
+from stguard.app.admin.diffs import difference_of_texts
 from stguard.app.admin.guarding import EDIT, editing, insist
 from stguard.app.screens import one_line, plain
 from stguard.errors import PolicyFileError, Problem, Severity
@@ -202,12 +202,6 @@ def _conflict(draft: Draft, snapshot: edits.Snapshot) -> None:
             "Go on with my text", key="stguard_admin_mine", on_click=_go_on, args=(draft.file, snapshot.digest, theirs)
         )
         st.button("Throw my changes away", key="stguard_admin_discard", on_click=_discard, args=(draft.file,))
-
-
-def difference_of_texts(old: str, new: str, *, most: int | None = 500) -> str:
-    """Return the lines that differ, with a few around them; at most so many, None for all."""
-    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), "before", "after", lineterm="", n=2)
-    return "\n".join(list(lines)[:most])
 
 
 # --- what the buttons do -------------------------------------------------------------------------------------------

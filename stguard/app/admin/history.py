@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -10,8 +11,9 @@ import streamlit as st
 
 from stguard import edits
 from stguard.analysis import Difference, EntangledError, difference
+from stguard.analysis.appearance import ONLY_WRITTEN, appearance
 from stguard.app.admin import changes, directory, guarding, tables, words
-from stguard.app.admin.editor import difference_of_texts
+from stguard.app.admin.diffs import difference_of_texts
 from stguard.app.admin.guarding import EDIT, editing, insist
 from stguard.app.screens import one_line, plain
 from stguard.errors import PolicyFileError
@@ -157,4 +159,7 @@ def _found(place: edits.OnDisk | edits.OnBoard, before: str, after: str) -> Diff
         )
     except PolicyFileError:
         return None
-    return difference(old, new)
+    found = difference(old, new)
+    shown = appearance(old, new)
+    silent = not (found.gains or found.losses or found.other or shown)
+    return replace(found, other=(ONLY_WRITTEN,) if silent else (*found.other, *shown))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from stguard import edits
 from stguard.app import private, replicas
 from stguard.app.admin.guarding import EDIT
-from stguard.audit import Event, Record
+from stguard.audit import Event, Proposed, Record
 from stguard.edits.waiting import FileWaiting, Pending, TableWaiting, Waiting
 from stguard.shared.policy import SharedPolicy
 from stguard.store import PolicyStore
@@ -39,17 +39,38 @@ def waiting(asked: Standing) -> Waiting | None:
     """Return where changes wait; None for a policy that code has built."""
     store, others = asked.settings.store, replicas.current()
     if isinstance(store, SharedPolicy):
-        return None if others is None else TableWaiting(others.proposals)
+        return None if others is None else TableWaiting(others.proposals, store.board)
     return FileWaiting(store.path) if isinstance(store, PolicyStore) else None
 
 
 def count(asked: Standing) -> int:
-    """Return how many changes wait; 0 where they can't be read."""
+    """Return how many changes wait, or were declined and are of who asks; 0 where they can't be read."""
     place = waiting(asked)
     try:
-        return 0 if place is None else len(place.all())
+        return 0 if place is None else len(place.all()) + len(declined(asked, place))
     except edits.FileError:
         return 0
+
+
+def declined(asked: Standing, place: Waiting) -> tuple[Pending, ...]:
+    """Return what was declined of what who asks has proposed.
+
+    Raises:
+        FileError: it can't be read.
+    """
+    if acts_for_another(asked):
+        return ()
+    return tuple(each for each in place.declined() if is_author(asked.subject, each))
+
+
+def is_author(subject: Subject | None, pending: Pending) -> bool:
+    """Tell whether somebody is exactly who proposed a change: the same id at the same issuer."""
+    if subject is None or (subject.id is None and subject.email is None):
+        return False
+    return (subject.id, None if subject.id else subject.email) == (
+        pending.subject,
+        None if pending.subject else pending.email,
+    )
 
 
 def propose(asked: Standing, outcome: Outcome, *, title: str, author: str, reason: str | None) -> None:
@@ -66,14 +87,16 @@ def propose(asked: Standing, outcome: Outcome, *, title: str, author: str, reaso
         EditError: too many wait already, or nobody could tell who proposed it.
         FileError: it can't be written.
     """
-    place, people = waiting(asked), known_as(asked.subject)
+    place, people, who = waiting(asked), known_as(asked.subject), asked.subject
     if acts_for_another(asked):
         raise edits.EditError("who acts as somebody else can't propose a change that needs approval")
-    if place is None or not people:
+    if place is None or who is None or not people:
         raise edits.EditError("a change that needs approval can't be proposed by somebody without an id or an e-mail")
     pending = Pending(
         title=title,
         author=author,
+        subject=who.id,
+        email=who.email,
         people=people,
         reason=reason,
         time=time.time(),
@@ -81,7 +104,7 @@ def propose(asked: Standing, outcome: Outcome, *, title: str, author: str, reaso
         files=outcome.files,
     )
     place.put(pending)
-    tell(asked, "proposed")
+    tell(asked, "proposed", pending, reason=reason, before=outcome.version_before, after=outcome.version)
 
 
 def acts_for_another(asked: Standing) -> bool:
@@ -100,16 +123,36 @@ def known_as(subject: Subject | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each for each in (*subject.ids, subject.email) if each))
 
 
-def tell(asked: Standing, what: str) -> None:
-    """Tell the audit what became of a change that is not in force."""
+def tell(
+    asked: Standing,
+    what: str,
+    pending: Pending,
+    *,
+    reason: str | None = None,
+    before: str | None = None,
+    after: str | None = None,
+) -> None:
+    """Tell the audit what became of a proposed change.
+
+    Args:
+        asked: who did that.
+        what: `proposed`, `approved`, `declined` or `withdrawn`.
+        pending: the change.
+        reason: why, in their words, of which the audit is told only whether there are any.
+        before: version of the policy that it was made on; None when that isn't known.
+        after: version of the policy that it makes; None when that isn't known.
+    """
     if asked.settings.trail is not None:
         record = Record(
             at=time.time(),
             event=Event.APPROVAL,
             subject=None if asked.subject is None else asked.subject.id,
             action=EDIT.names[0],
-            allowed=False,
+            allowed=what == "approved",
             reason=what,
             policy=asked.policy.version,
+            proposal=Proposed(
+                id=pending.id[:16], author=pending.subject, has_reason=reason is not None, before=before, after=after
+            ),
         )
         asked.settings.trail.tell(lambda: record)
