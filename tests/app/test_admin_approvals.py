@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from stguard import edits
-from stguard.app.admin import seconds
+from stguard.app import settings
+from stguard.app.admin import changes, diffs, seconds
+from stguard.audit import Event
 from stguard.edits.waiting import FileWaiting, Pending
 from stguard.policy import Policy
 from tests.app.test_admin_changes import (
@@ -22,9 +28,12 @@ from tests.app.test_admin_changes import (
     press,
     told,
 )
+from tests.shared.engine import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from stguard.audit import Record
 
 NAIVE = MAIN
 GUARDED = MAIN.replace("sg.admin_page()", "sg.admin_page(approval=True)")
@@ -38,7 +47,7 @@ def admin(desk: Any, visit: Any) -> Iterator[Any]:
     seconds._required.clear()
 
 
-def propose(admin: Any, who: str = "ada", *, to: str = "email:vera@acme.com") -> Any:
+def propose(admin: Any, who: Any = "ada", *, to: str = "email:vera@acme.com") -> Any:
     at = begin_grant(admin.run(who), to, "exporter", "TICKET-1")
     at = press(at, PREVIEW)
     at.text_input(key="stguard_admin_reason").set_value("asked by mail")
@@ -159,7 +168,7 @@ def test_who_acts_as_somebody_else_neither_approves_nor_proposes(admin: Any, cla
     forged(admin, acting, pending.id, main=ACTING)
     assert file(admin).read_text() == POLICY
     admin.main(ACTING)
-    assert "acts as somebody else" in told(propose(admin, acting))  # type: ignore[arg-type]  # claims, as `run` takes them
+    assert "acts as somebody else" in told(propose(admin, acting))
     assert len(FileWaiting(file(admin)).all()) == 1
 
 
@@ -225,3 +234,219 @@ def test_what_was_withdrawn_can_not_be_approved(admin: Any) -> None:
     at = press(at, "Approve")
     assert "not waiting any more" in told(at)
     assert file(admin).read_text() == POLICY
+
+
+# --- what was seen is what is approved --------------------------------------------------------------------------------
+
+
+def test_an_approval_of_something_else_than_what_was_seen_is_refused(admin: Any) -> None:
+    propose(admin)
+    (pending,) = FileWaiting(file(admin)).all()
+    admin.main(GUARDED + FORGED.replace("NAME", repr(pending.id)).replace(", digest)", ', "0" * 64)'))
+    at = admin.run("kim")
+    assert "changed meanwhile. Look at it again" in at.text[0].value
+    assert file(admin).read_text() == POLICY
+    assert FileWaiting(file(admin)).all() == (pending,), "it waits still"
+
+
+def test_what_does_more_than_was_seen_by_the_time_of_the_click_is_not_approved(
+    admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon = time.time() + 3600
+    since = datetime.fromtimestamp(soon, tz=UTC).isoformat()
+    admin.policy(POLICY.replace("pages:", f'  - {{role: keeper, email: nina@acme.com, from: "{since}"}}\npages:'))
+    at = open_tab(admin.run("ada"), "policy")
+    editor(at).set_value(editor(at).value.replace('allow: "policy:*"', 'allow: ["*:*", "policy:*"]'))
+    press(press(at.run(), PREVIEW), "Send for approval")
+    before = file(admin).read_text()
+    at = look(admin, "kim")
+    real = changes.seen
+    # As if the hour had passed: what the policy says of this moment is other than what was drawn.
+    monkeypatch.setattr(
+        changes,
+        "seen",
+        lambda title, outcome, lockout, policy: real(title, replace(outcome, gains=outcome.gains[:1]), lockout, policy),
+    )
+    at = press(at, "Approve")
+    assert "Look at it again" in told(at)
+    assert file(admin).read_text() == before
+    at = press(at, "Approve")  # it was drawn anew
+    assert "Approved" in told(at)
+    assert file(admin).read_text() != before
+
+
+# --- its author -------------------------------------------------------------------------------------------------------
+
+BY_GROUP = POLICY.replace("  - {role: keeper, email: ada@acme.com}\n", "  - {role: keeper, group: boss}\n")
+
+
+def restart() -> None:
+    """Forget who was seen, as a process that starts has."""
+    for each in settings._by_script.values():
+        each.recent._people.clear()
+
+
+def given(admin: Any) -> bool:
+    return "exporter" in [each.role for each in Policy.load(file(admin)).parts.assignments]
+
+
+def test_an_author_who_was_not_seen_since_the_start_is_judged_by_id_and_e_mail(admin: Any) -> None:
+    propose(admin)
+    (pending,) = FileWaiting(file(admin)).all()
+    restart()
+    assert "Approved" in forged(admin, "kim", pending.id)
+    assert given(admin)
+
+
+def test_an_author_of_whom_that_can_not_be_told_has_to_come_back_first(admin: Any, claims: Any) -> None:
+    admin.policy(BY_GROUP)
+    ada = {**claims("ada"), "groups": ["boss"]}
+    propose(admin, ada)
+    (pending,) = FileWaiting(file(admin)).all()
+    restart()
+    assert "They have to open this page once more" in forged(admin, "kim", pending.id)
+    assert not given(admin)
+    admin.run(ada)
+    assert "Approved" in forged(admin, "kim", pending.id)
+
+
+def test_another_account_with_the_same_e_mail_does_not_vouch_for_the_author(admin: Any, claims: Any) -> None:
+    admin.policy(BY_GROUP)
+    ada = {**claims("ada"), "groups": ["boss"]}
+    propose(admin, ada)
+    (pending,) = FileWaiting(file(admin)).all()
+    restart()
+    admin.run({**ada, "sub": "another"})
+    admin.run({**ada, "iss": "https://other.example"})
+    assert "They have to open this page once more" in forged(admin, "kim", pending.id)
+    assert not given(admin)
+
+
+def test_the_author_counts_though_another_account_with_the_same_e_mail_was_seen_last(admin: Any, claims: Any) -> None:
+    admin.policy(BY_GROUP)
+    propose(admin, {**claims("ada"), "groups": ["boss"]})
+    (pending,) = FileWaiting(file(admin)).all()
+    admin.run({**claims("ada"), "sub": "another"})
+    assert "Approved" in forged(admin, "kim", pending.id)
+
+
+@pytest.mark.parametrize(
+    "whom", ["group: left", "claim: {gone: 'yes'}", "email: ada@acme.com", "sub: 'https://idp.example|ada'"]
+)
+def test_an_author_who_was_not_seen_and_may_be_forbidden_is_refused(admin: Any, whom: str, claims: Any) -> None:
+    admin.policy(POLICY + f'forbid: [{{permission: "policy:edit", {whom}}}]\n')
+    kim = {**claims("kim"), "gone": "no"}
+    propose(admin, kim)
+    (one,) = FileWaiting(file(admin)).all()
+    pending = replace(one, subject="https://idp.example|ada", email="ada@acme.com", people=("https://idp.example|ada",))
+    FileWaiting(file(admin)).put(pending)
+    restart()
+    assert "can't be told" in forged(admin, kim, pending.id)
+    assert not given(admin)
+
+
+# --- declined ---------------------------------------------------------------------------------------------------------
+
+
+def decline(admin: Any, why: str = "") -> Any:
+    at = look(admin, "kim")
+    next(each for each in at.text_input if each.key.startswith("stguard_admin_why")).set_value(why)
+    return press(at, "Decline")
+
+
+def test_what_was_declined_comes_back_to_its_author_with_the_reason(admin: Any, shown: Any) -> None:
+    propose(admin)
+    assert "declined" in told(decline(admin, "not before *Friday*: ask [me](http://evil.example)"))
+    assert file(admin).read_text() == POLICY
+    at = open_tab(admin.run("ada"), "approvals")
+    assert "not before \\*Friday\\*" in shown(at), "as plain text"
+    assert "Declined by Kim" in shown(at)
+    assert "Look at it" not in labels(at)
+    assert any("Approvals (1)" in each for each in at.segmented_control(key="stguard_admin_tab").options)
+    assert "Declined by" not in shown(open_tab(admin.run("kim"), "approvals")), "its author alone sees it"
+    at = press(at, "Propose it again")
+    at = press(at, "Send for approval")
+    assert SENT in told(at)
+    at = press(at, "Dismiss")
+    assert "Declined by" not in shown(at)
+    press(look(admin, "kim"), "Approve")
+    assert given(admin)
+
+
+def test_what_was_declined_is_not_proposed_again_over_what_somebody_else_has_changed(admin: Any) -> None:
+    propose(admin)
+    decline(admin)
+    at = open_tab(admin.run("ada"), "approvals")
+    theirs = POLICY + "# theirs\n"
+    file(admin).write_text(theirs)
+    at = press(at, "Propose it again")
+    assert "Make this change anew" in told(at)
+    assert "Send for approval" not in labels(at)
+
+
+def test_nobody_declines_their_own_or_withdraws_what_is_not_theirs(admin: Any) -> None:
+    propose(admin)
+    (pending,) = FileWaiting(file(admin)).all()
+    for who, what in (("ada", "_decline"), ("kim", "_withdraw"), ("otto", "_decline"), ("otto", "_withdraw")):
+        admin.main(GUARDED + f"\nfrom stguard.app.admin import approvals\napprovals.{what}({pending.id!r})\n")
+        admin.run(who)
+    assert FileWaiting(file(admin)).all() == (pending,)
+
+
+def test_the_audit_names_who_proposed_and_who_decided_and_the_versions_but_no_reason(admin: Any) -> None:
+    records: list[Record] = []
+    admin.main("sg.configure(audit=__import__('builtins')._told)\n" + GUARDED)
+    builtins._told = records.append  # type: ignore[attr-defined]  # the script's way to this test
+    propose(admin)
+    decline(admin, "secret words")
+    propose(admin)
+    press(look(admin, "kim"), "Approve")
+    propose(admin, to="email:otto@acme.com")
+    press(look(admin, "ada"), "Withdraw")
+    (trail,) = {each.trail for each in settings._by_script.values() if each.trail is not None}
+    until(lambda: [each.reason for each in records if each.event is Event.APPROVAL][-1:] == ["withdrawn"])
+    del builtins._told  # type: ignore[attr-defined]  # as above
+    found = [each.as_json() for each in records if each.event is Event.APPROVAL]
+    assert [(each["reason"], each["subject"], each["proposal"]["has_reason"]) for each in found] == [
+        ("proposed", "https://idp.example|ada", True),
+        ("declined", "https://idp.example|kim", True),
+        ("proposed", "https://idp.example|ada", True),
+        ("approved", "https://idp.example|kim", False),
+        ("proposed", "https://idp.example|ada", True),
+        ("withdrawn", "https://idp.example|ada", False),
+    ]
+    approved = found[3]["proposal"]
+    assert approved["author"] == "https://idp.example|ada"
+    assert approved["before"] == Policy.from_texts([("policy.yaml", POLICY)]).version
+    assert approved["after"] not in (None, approved["before"])
+    assert found[2]["proposal"]["id"] == approved["id"]
+    assert "secret words" not in str(found)
+    assert trail.counts.failed == 0
+
+
+def test_an_approval_that_ended_before_the_list_was_written_is_told_to_be_in_force(admin: Any) -> None:
+    propose(admin)
+    (pending,) = FileWaiting(file(admin)).all()
+    (text,) = pending.files.values()
+    assert text is not None
+    file(admin).write_text(text)
+    at = look(admin, "kim")
+    assert "in force already" in told(at)
+    assert "Approve" not in labels(at)
+    at = press(at, "Decline")
+    assert "stands in the list no longer" in told(at)
+    assert FileWaiting(file(admin)).declined() == (), "nobody is told that it was declined"
+
+
+def test_a_list_that_is_damaged_is_empty_and_approves_nothing(admin: Any) -> None:
+    propose(admin)
+    at = look(admin, "kim")
+    (file(admin).parent / ".stguard" / "policy.yaml" / "waiting.json").write_text('[{"title": 5}, {"a"')
+    at = press(at, "Approve")
+    assert "not waiting any more" in told(at)
+    assert file(admin).read_text() == POLICY
+
+
+def test_marks_that_turn_the_direction_are_written_out_for_who_approves() -> None:
+    lines = diffs.difference_of_texts("a\n", "a\n# \u202e moc.emca@kim\u200b\x00\U000e0041 ü 🙂\n")
+    assert "+# \\u202e moc.emca@kim\\u200b\\u0000\\U000e0041 ü 🙂" in lines

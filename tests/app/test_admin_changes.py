@@ -372,6 +372,41 @@ def test_a_policy_that_is_gone_is_put_back_from_the_text(admin: Any) -> None:
     assert file(admin).read_text() == POLICY + "# mine\n"
 
 
+@pytest.mark.parametrize("button", [PREVIEW, "Save"])
+def test_a_policy_that_is_gone_while_the_page_is_open_is_told_and_not_made_anew(admin: Any, button: str) -> None:
+    at = begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter", "why not")
+    if button == "Save":
+        at = press(at, PREVIEW)
+    file(admin).unlink()
+    at = press(at, button)
+    assert "policy" in told(at)
+    assert "stguard history" in told(at).replace("\\", "")
+    assert not file(admin).exists()
+    file(admin).write_text(POLICY)
+    if button == PREVIEW:
+        assert at.text_input(key="stguard_admin_grant_reason").value == "why not"
+
+
+ODD_SUBJECT = """o'neil: "x" #1 - {a} 🙂 *b* [c] | %d\\n"""
+
+
+def test_a_role_is_given_to_an_account_whose_id_holds_whatever_yaml_reads_otherwise(admin: Any, claims: Any) -> None:
+    admin.policy(POLICY.replace("exporter: {inherits", '"ex: \'🙂": {inherits'))
+    who = {key: value for key, value in claims("x").items() if not key.startswith("email")}
+    admin.run({**who, "sub": ODD_SUBJECT, "name": ODD_SUBJECT})
+    at = begin_grant(admin.run("ada"), f"sub:https://idp.example|{ODD_SUBJECT}", "ex: '🙂", ODD_SUBJECT)
+    at = press(press(at, PREVIEW), "Save")
+    assert "Saved" in told(at)
+    given = Policy.load(file(admin)).parts.assignments[-1]
+    assert (given.who.value, given.role) == (f"https://idp.example|{ODD_SUBJECT}", "ex: '🙂")
+    at.session_state["stguard_admin_person"] = f"sub:https://idp.example|{ODD_SUBJECT}"
+    at.run()
+    at.selectbox(key="stguard_admin_revoke").select_index(0)
+    at = [each for each in at.button if each.label == PREVIEW][1].click().run()
+    press(at, "Save")
+    assert "neil" not in file(admin).read_text()
+
+
 def test_a_file_that_is_no_text_is_not_edited(admin: Any) -> None:
     at = admin.run("ada")
     file(admin).write_bytes(POLICY.encode() + b"# \xff\n")
@@ -484,6 +519,60 @@ pages: {home: signed_in}
     assert "nobody could edit the policy any more" in told(press(at, PREVIEW))
 
 
+def test_words_that_were_typed_for_one_change_count_for_no_other(admin: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    editor(at).set_value(POLICY.replace("keeper, email: ada", "auditor, email: ada")).run()
+    at = press(at, PREVIEW)
+    at = confirm(at).set_value("lock everyone out").run()
+    worse = POLICY.replace("policy:*", "policy:view")
+    editor(at).set_value(worse)
+    at = press(at.run(), PREVIEW)
+    assert confirm(at).value == ""
+    at = press(at, "Save")
+    assert "lock everyone out" in told(at)
+    assert file(admin).read_text() == POLICY
+
+
+LATE = """
+from stguard.app.admin import changes
+if "late" in st.session_state:
+    changes.save(st.session_state.pop("late"))
+"""
+
+
+def test_a_late_click_on_the_button_of_one_change_does_not_save_another(admin: Any) -> None:
+    admin.main(MAIN.replace("sg.navigation", LATE + "sg.navigation"))
+    at = press(begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter"), PREVIEW)
+    first = at.session_state["stguard_admin_proposal"].digest
+    at = press(begin_grant(press(at, "Cancel"), "email:vera@acme.com", "keeper"), PREVIEW)
+    at.session_state["late"] = first
+    at.run()
+    assert "That button was of another change" in told(at)
+    assert file(admin).read_text() == POLICY
+    at.session_state["late"] = at.session_state["stguard_admin_proposal"].digest
+    at.run()
+    assert "keeper, email: vera@acme.com" in file(admin).read_text(), "the twin: of this change it counts"
+
+
+# --- the lines that change -------------------------------------------------------------------------------------------
+
+
+def test_every_preview_shows_the_lines_that_change(admin: Any) -> None:
+    at = press(begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter"), PREVIEW)
+    assert any("+  - {role: exporter, email: vera@acme.com}" in each.value for each in at.code)
+    at = open_tab(press(at, "Save"), "history")
+    at.selectbox(key="stguard_admin_version").set_value(1).run()
+    at = press(at, "Bring this version back")
+    assert any("-  - {role: exporter, email: vera@acme.com}" in each.value for each in at.code)
+
+
+def test_a_reason_that_was_typed_for_one_change_is_not_that_of_another(admin: Any) -> None:
+    at = press(begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter"), PREVIEW)
+    at = at.text_input(key="stguard_admin_reason").set_value("for vera").run()
+    at = press(begin_grant(press(at, "Cancel"), "email:vera@acme.com", "keeper"), PREVIEW)
+    assert at.text_input(key="stguard_admin_reason").value == ""
+
+
 # --- the history -----------------------------------------------------------------------------------------------------
 
 
@@ -499,6 +588,38 @@ def test_an_earlier_version_is_shown_with_what_it_did_and_brought_back(admin: An
     assert "Less than before" in shown(at)
     press(at, "Save")
     assert file(admin).read_text() == POLICY
+
+
+def test_the_history_tells_what_only_the_menu_shows_otherwise(admin: Any, shown: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    rule = 'reports: {permission: "report:view"}'
+    text = POLICY.replace(rule, 'reports: {rule: {permission: "report:view"}, on_deny: lock}')
+    editor(at).set_value(text).run()
+    at = open_tab(press(press(at, PREVIEW), "Save"), "history")
+    at.selectbox(key="stguard_admin_version").set_value(0).run()
+    assert "on\\_deny" in shown(at)
+    assert "Nobody gains or loses anything" not in shown(at)
+
+
+def test_the_history_names_who_approved(admin: Any) -> None:
+    assert edits.change(
+        file(admin), POLICY + "# new\n", author="https://idp.example|ada", approver="https://idp.example|kim"
+    ).written
+    admin.run("kim")
+    at = open_tab(admin.run("ada"), "history")
+    assert "Ada · ada@acme.com, approved by Kim · kim@acme.com" in at.dataframe[0].value.to_string()
+
+
+@pytest.mark.parametrize("damage", [b"nonsense\n\xff\xfe{", b'{"id": 5}\n[]\nnull\n'], ids=["bytes", "other"])
+def test_a_history_that_is_damaged_is_told_and_keeps_nobody_from_saving(admin: Any, damage: bytes) -> None:
+    at = press(press(begin_grant(admin.run("ada"), "email:vera@acme.com", "exporter"), PREVIEW), "Save")
+    with (FileHistory(file(admin)).folder / "index.jsonl").open("ab") as index:
+        index.write(damage)
+    at = open_tab(at, "history")
+    assert "can't be read and are left out" in told(at)
+    assert len(at.dataframe[0].value) == 2
+    at = press(press(begin_grant(open_tab(at, "people"), "email:vera@acme.com", "keeper"), PREVIEW), "Save")
+    assert "Saved" in told(at)
 
 
 def test_a_damaged_version_is_not_brought_back(admin: Any) -> None:

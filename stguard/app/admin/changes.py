@@ -308,18 +308,19 @@ def _write(asked: Standing, place: edits.Place, proposal: Proposal, *, reason: s
 
 def _look_again(proposal: Proposal, what: str) -> None:
     """Show what a change does on files that somebody else has changed meanwhile; a text is looked at by its author."""
-    whole = proposal.text is not None or isinstance(proposal.edit, Mapping)
-    if whole:
+    if proposal.text is not None:
+        drop()
+        now = "Your text is still here."
+    elif isinstance(proposal.edit, Mapping):
         # SECURITY: whole files, made of what stood there before: they would take back what somebody else has changed.
         drop()
+        now = "Choose it once more, to see what it does now."
     else:
         propose(proposal.tab, proposal.title, proposal.edit, clears=proposal.clears)
-    say(
-        f"Somebody else has changed the policy meanwhile. Nothing was {what} yet. "
-        + ("Your text is still here." if proposal.text is not None
-           else "Choose it once more, to see what it does now." if whole
-           else "Below is what your change does now.")
-    )  # fmt: skip
+        if pending(proposal.tab) is None:
+            return  # it can't be made any more; that was said
+        now = "Below is what your change does now."
+    say(f"Somebody else has changed the policy meanwhile. Nothing was {what} yet. {now}")
 
 
 def confirm_key(digest: str) -> str:
