@@ -237,7 +237,7 @@ def _propose(file: str) -> None:
     if draft is None or place is None:
         return
     _typed(file)
-    changes.propose(TAB, f"What changes when {one_line(file)} is saved", edit_of(place, file, draft.text),
+    changes.propose(TAB, f"{one_line(file)} is edited", edit_of(place, file, draft.text),
                     expected=draft.base, text=draft.text)  # fmt: skip
 
 

@@ -139,7 +139,7 @@ def _propose(version: str) -> None:
     except (edits.EditError, edits.FileError) as error:
         changes.say(changes.told(error))
         return
-    changes.propose(TAB, f"What changes when version {version} comes back", edit)
+    changes.propose(TAB, f"Version {version} comes back", edit)
 
 
 @lru_cache(maxsize=16)
