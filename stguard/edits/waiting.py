@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from stguard.shared.board import Board
     from stguard.shared.documents import Documents
+    from stguard.shared.table import Table
 
 LIVES: Final = 30 * 86_400.0
 """Seconds for which a change waits; then it is dropped."""
@@ -31,6 +32,9 @@ MOST: Final = 50
 
 DECLINED: Final = 50
 """Most declined changes that are kept for their authors, the latest."""
+
+SETTLED: Final = LIVES + 86_400.0
+"""Seconds for which replicas know that a change waits no more: longer than one waits, by clocks that differ."""
 
 TIDY: Final = 60
 """Seconds after which a change that somebody took and that is listed still was left by a process that ended."""
@@ -229,15 +233,18 @@ class FileWaiting:
 class TableWaiting:
     """Keep them among what replicas share."""
 
-    def __init__(self, documents: Documents, board: Board) -> None:
+    def __init__(self, documents: Documents, board: Board, settled: Table) -> None:
         """Take where they lie, and where they are put in force.
 
         Args:
             documents: the changes, as each replica knows them, each a moment after the other.
             board: says in one step for all of them who was first.
+            settled: ids of those that wait no more. SECURITY: it only grows, so that an engine that comes back as it
+                was before, without what `board` noted there, lets none of them wait again.
         """
         self._documents: Final = documents
         self._board: Final = board
+        self._settled: Final = settled
 
     def all(self) -> tuple[Pending, ...]:
         """Return what waits, the oldest first."""
@@ -264,6 +271,7 @@ class TableWaiting:
             taken = self._board.take(name)
         except BoardError as error:
             raise EditError(str(error)) from error
+        self._settled.put(name, b"", lives=SETTLED)
         if taken is None and answer is not None:
             for each in self.declined()[: -DECLINED + 1]:
                 self._documents.drop(each.id)
@@ -278,12 +286,14 @@ class TableWaiting:
 
     def settled(self, name: str) -> None:
         """List one no longer that is in force."""
+        self._settled.put(name, b"", lives=SETTLED)
         self._documents.drop(name)
 
     def _known(self) -> tuple[Pending, ...]:
         read = [(name, _pending(told)) for name, told in self._documents.all().items()]
         found = [each for name, each in read if each is not None and each.id == name and not each.over]
-        return tuple(sorted(found, key=lambda each: each.time))
+        left = [each for each in found if each.answer is not None or self._settled.get(each.id) is None]
+        return tuple(sorted(left, key=lambda each: each.time))
 
 
 def _expect_room(known: list[Pending]) -> None:

@@ -1,7 +1,7 @@
 """What one replica keeps on its disk, for a start at which the engine can't be reached.
 
-SECURITY: the folder is the app's own. The policy in it counts only with the code of a replica; the logins that ended
-only ever close something.
+SECURITY: the folder is the app's own. The policy in it counts only with the code of a replica; the logins that ended,
+and the changes that wait no more, only ever close something.
 """
 
 from __future__ import annotations

@@ -84,6 +84,7 @@ class Replicas:
         seen: when a login last did something: what is left of `LIVES`.
         orgs: the org that a login chose last.
         proposals: changes of the policy that wait for a second person.
+        settled: ids of those of them that wait no more.
         requests: who asks for access.
         records: what the audit was told.
         shelf: what identity sources said.
@@ -111,6 +112,7 @@ class Replicas:
         self.seen: Final = SharedTable(self.link, "seen")
         self.orgs: Final = SharedTable(self.link, "orgs")
         self.proposals: Final = Documents(SharedTable(self.link, "proposals"), self.link.vault)
+        self.settled: Final = SharedTable(self.link, "settled", kept=self._kept, only_grows=True)
         self.requests: Final = Documents(SharedTable(self.link, "requests"), self.link.vault)
         self.records: Final = SharedRecords(self.link)
         self.shelf: Final = Shelf(self.link)

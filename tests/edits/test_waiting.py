@@ -61,9 +61,9 @@ class Place:
 
 def joined(link: Link, path: Path) -> Place:
     documents = Documents(SharedTable(link, "proposals"), link.vault)
-    board = SharedBoard(link)
+    board, settled = SharedBoard(link), SharedTable(link, "settled", only_grows=True)
     assert link.start(patience=10)
-    return Place(path=path, store=TableWaiting(documents, board), where=edits.OnBoard(board, path))
+    return Place(path=path, store=TableWaiting(documents, board, settled), where=edits.OnBoard(board, path))
 
 
 @pytest.fixture(params=["file", "shared"])
@@ -220,6 +220,32 @@ def test_of_an_approval_and_a_withdrawal_at_one_moment_exactly_one_is_done(place
             until(lambda made=made: made not in here.store.all())
             edits.change(there.where, {"policy.yaml": POLICY}, author="root")
             until(lambda: here.text() == POLICY)
+
+
+def test_an_engine_that_comes_back_as_it_was_before_lets_nothing_wait_again(
+    replica: Callable[..., Link], engine: Engine, tmp_path: Path
+) -> None:
+    """One that takes over a moment behind has neither the claim nor that the change was dropped."""
+    path, contents = tmp_path / "policy.yaml", {"policy.yaml": POLICY.encode()}
+    here, there = joined(replica(), path), joined(replica(), path)
+    assert isinstance(here.where, edits.OnBoard)
+    here.where.board.save(contents, version_id(contents), expected="", entries=[], keep=5)
+    until(lambda: there.where.contents() == contents)
+    made, still = proposed(here), pending(1, at=time.time())
+    here.store.put(still)
+    until(lambda: there.store.all() == (made, still))
+    engine.client().save()
+    assert here.store.drop(made.id)
+    until(lambda: there.store.all() == (still,))
+    engine.stop()
+    engine.start()
+    (engine.folder / "dump.rdb").unlink()
+    late, more = joined(replica(), path), pending(2, at=time.time())
+    until(lambda: late.store.all() == (still,))
+    late.store.put(more)
+    for each in (here, there):
+        until(lambda each=each: each.store.all() == (still, more))
+        assert not each.store.drop(made.id)
 
 
 ENDS = """

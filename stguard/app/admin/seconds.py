@@ -39,7 +39,7 @@ def waiting(asked: Standing) -> Waiting | None:
     """Return where changes wait; None for a policy that code has built."""
     store, others = asked.settings.store, replicas.current()
     if isinstance(store, SharedPolicy):
-        return None if others is None else TableWaiting(others.proposals, store.board)
+        return None if others is None else TableWaiting(others.proposals, store.board, others.settled)
     return FileWaiting(store.path) if isinstance(store, PolicyStore) else None
 
 
