@@ -46,7 +46,7 @@ _SAVE: Final = """
 local serial = tonumber(redis.call('GET', KEYS[1]) or '0')
 local time = redis.call('TIME')
 if time[1] * 1000000 + time[2] > tonumber(ARGV[8]) then return {-1, serial} end
-if KEYS[5] and redis.call('EXISTS', KEYS[5]) == 1 then return {-2, serial} end
+if KEYS[5] and redis.call('GET', KEYS[5]) then return {-2, serial} end
 if serial ~= tonumber(ARGV[1]) then return {0, serial} end
 if KEYS[5] then redis.call('SET', KEYS[5], time[1], 'EX', ARGV[9]) end
 redis.call('SET', KEYS[1], ARGV[2])

@@ -303,6 +303,9 @@ def test_the_rights_that_the_documentation_names_are_enough(engine: Engine) -> N
     again = shelf.look("ann")
     assert again is not None
     assert again.said is not None
+    board.save({"policy.yaml": b"two"}, "two", expected="one", entries=[], keep=3, takes="approved")
+    assert board.take("withdrawn") is None
+    assert board.take("approved") is not None
     with engine.client() as client:
         client.flushall()
         until(lambda: client.exists("{stguard}:policy") == 1 and client.exists("{stguard}:t") == 1)
