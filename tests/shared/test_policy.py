@@ -11,6 +11,7 @@ import pytest
 from stguard.errors import ConfigurationError, PolicyFileError
 from stguard.policyfile.source import version_id
 from stguard.shared.link import Contact
+from stguard.shared.policy import KEPT_AS
 from stguard.shared.replicas import Replicas, Shared, chosen
 from stguard.tally import Readings
 from tests.shared.engine import SECRET, Engine, until
@@ -54,6 +55,13 @@ def post(policy: SharedPolicy, text: str) -> None:
     before, contents = policy.board.current(), {"policy.yaml": text.encode()}
     expected = "" if before is None else before.id
     policy.board.save(contents, version_id(contents), expected=expected, entries=[], keep=5)
+
+
+def kept(policy: SharedPolicy) -> None:
+    """Wait until a replica has a copy of what is posted on its disk: whichever of its threads heard of it writes it."""
+    place, posted = policy.path.parent / ".stguard" / f"{KEPT_AS}.json", policy.board.current()
+    assert posted is not None
+    until(lambda: place.exists() and json.loads(place.read_text(encoding="utf-8"))["serial"] == posted.serial)
 
 
 def pages(policy: SharedPolicy) -> list[str]:
@@ -112,6 +120,7 @@ def test_a_replica_that_starts_alone_uses_the_last_good_one_it_kept(
     here = join("here")
     assert pages(here) == ["home"]
     post(here, BETTER)
+    kept(here)
     engine.stop()
     again = join("here")
     assert pages(again) == ["home", "reports"]
