@@ -317,17 +317,17 @@ def _trail(audit: AuditChoice | None, *, folder: Path) -> Trail | None:
 def _answers(identity: IdentityChoice | None, *, known: tuple[Answers, ...]) -> tuple[Answers, ...]:
     """Return the answers of the sources, with what is known already of those that are the same."""
     given = () if identity is None else tuple(identity) if isinstance(identity, list | tuple) else (identity,)
-    made = tuple(_answers_of(source, known) for source in given)
+    made = tuple(_answers_of(source, known, place=place) for place, source in enumerate(given))
     return known if len(made) == len(known) and all(map(operator.is_, made, known)) else made
 
 
-def _answers_of(source: IdentitySource, known: tuple[Answers, ...]) -> Answers:
+def _answers_of(source: IdentitySource, known: tuple[Answers, ...], *, place: int) -> Answers:
     for each in known:
-        if same_callable(each.source, source) and each.limits == limits_of(source):
+        if each.place == place and same_callable(each.source, source) and each.limits == limits_of(source):
             each.source = source  # a rerun made it anew; the old one holds on to what the last run left
             return each
     others = replicas.current()
-    return Answers(source, shelf=None if others is None else others.shelf)
+    return Answers(source, shelf=None if others is None else others.shelf, place=place)
 
 
 def _store(policy: PolicyChoice | None, *, folder: Path, on_bad_edit: OnBadEdit) -> Store | Policy:

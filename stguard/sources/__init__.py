@@ -14,5 +14,6 @@ These attributes of a source are optional:
 - `deadline` (5): longest a page waits for an answer, in seconds.
 - `key(claims)`: tells people apart: equal keys get one answer. Hashable. By default all claims count but those that
   change with each login.
+- `shared_name`: by which replicas that share know it, where they can't tell by themselves how it is set up.
 - `needs_tokens` (False): whether it is called with the claims plus `tokens` of `st.user`.
 """

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from stguard.claims import agreed
 from stguard.errors import ConfigurationError, IdentityError, StguardError, quote
 from stguard.model import Claims, Facts, Membership
-from stguard.sources.named import named
+from stguard.sources.named import named, written_key
 from stguard.sources.written import read, written
 from stguard.tally import Durations, Stopwatch
 
@@ -162,7 +162,12 @@ class Answers:
     """
 
     def __init__(
-        self, source: IdentitySource, *, clock: Callable[[], float] | None = None, shelf: Shelf | None = None
+        self,
+        source: IdentitySource,
+        *,
+        clock: Callable[[], float] | None = None,
+        shelf: Shelf | None = None,
+        place: int = 0,
     ) -> None:
         """Take a source.
 
@@ -170,6 +175,7 @@ class Answers:
             source: the source, with the optional attributes that `stguard.sources` lists.
             clock: seconds that only go forward; None for `time.monotonic`.
             shelf: where replicas keep what it says for each other; None for a process on its own.
+            place: its place among the sources of the app: no two of them read each other's answers.
 
         Raises:
             ConfigurationError: it is no function, or a limit of it is no number of seconds.
@@ -180,8 +186,10 @@ class Answers:
             raise ConfigurationError("an identity source is a plain function, got an async one")
         self.source = source
         self.limits: Final = limits_of(source)
-        self._shelf: Final = shelf if self.limits.ttl > 0 else None
-        self._name: Final = named(source) if self._shelf is not None else ""
+        self.place: Final = place
+        name = named(source) if shelf is not None and self.limits.ttl > 0 else None
+        self._name: Final = f"{place} {name}"
+        self._shelf: Final = None if name is None else shelf
         self.needs_tokens: Final = getattr(source, "needs_tokens", False) is True
         self.makes_keys: Final = getattr(source, "key", None) is not None
         self._clock = clock if clock is not None else _monotonic
@@ -339,16 +347,16 @@ class Answers:
                     return
 
     def _outcome(self, call: _Call) -> _Outcome:
-        if self._shelf is None:
+        key = written_key(call.key)
+        if self._shelf is None or key is None:
             return self._ask(call.claims)
         try:
-            return self._ask_for_all(call, self._shelf)
+            return self._ask_for_all(call, self._shelf, self._shelf.name(self._name, key))
         except Exception as error:  # noqa: BLE001  whatever it is, the facts are unknown, and unknown never allows
             return _Outcome(None, "what replicas share can't be read", logged=type(error).__name__)
 
-    def _ask_for_all(self, call: _Call, shelf: Shelf) -> _Outcome:
+    def _ask_for_all(self, call: _Call, shelf: Shelf, name: str) -> _Outcome:
         """Return what another replica was told lately, or ask for all of them, one at a time; without contact, ask."""
-        name = shelf.name(self._name, repr(call.key))
         look = shelf.look(name)
         while look is not None:
             facts, asked_at = self._found(call.key, look)

@@ -1,4 +1,7 @@
-"""A name for a source that is the same in each process of an app, and another one for a source set up otherwise."""
+"""A name for a source that is the same in each process of an app, and another one for a source set up otherwise.
+
+SECURITY: under one name replicas read each other's answers. A source of which that can't be told has none.
+"""
 
 from __future__ import annotations
 
@@ -10,38 +13,60 @@ from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator
     from types import CellType
 
 _PLAIN: Final = (str, bytes, int, float, bool, type(None))
 
+_DEPTH: Final = 8
+"""Most levels of what a source was set up with."""
 
-def named(source: object) -> str:
-    """Return the name: what it is, and the plain values it was set up with.
 
-    It may hold secrets: made into a digest with a key before it goes anywhere.
+class _OpaqueError(Exception):
+    """Two that look alike may be set up differently."""
+
+
+def named(source: object) -> str | None:
+    """Return the name: what it is, and all that it was set up with; None when something in that isn't plain.
+
+    A source may say by `shared_name` what it is; sources of stguard are known by their plain attributes. A name may
+    hold secrets: it is made into a digest with a key before it goes anywhere.
     """
-    return repr(_parts(source, of=type(source).__module__, depth=6))
+    said = getattr(source, "shared_name", None)
+    if isinstance(said, str):
+        return repr(["named", said])
+    try:
+        return repr(_parts(source, depth=_DEPTH))
+    except _OpaqueError:
+        return None
 
 
-def _parts(value: Any, *, of: str, depth: int) -> object:  # noqa: ANN401  whatever a source holds
-    """Return what tells a value from others: of its own class and stguard's all attributes, of others the class."""
-    kind = type(value)
-    if isinstance(value, (*_PLAIN, PurePath)):
-        return str(value) if isinstance(value, PurePath) else value
+def written_key(key: Hashable) -> str | None:
+    """Return what tells a person from others in any process; None for what only this process can tell apart."""
+    return repr(key) if _is_plain(key) else None
+
+
+def _is_plain(key: object) -> bool:
+    return type(key) in _PLAIN or (type(key) is tuple and all(map(_is_plain, key)))
+
+
+def _parts(value: Any, *, depth: int) -> object:  # noqa: ANN401  whatever a source holds
+    if type(value) in _PLAIN:
+        return value
     if depth == 0:
-        return kind.__qualname__
+        raise _OpaqueError
 
     def inside(*parts: Any) -> list[object]:  # noqa: ANN401  as above
-        return [_parts(part, of=of, depth=depth - 1) for part in parts]
+        return [_parts(part, depth=depth - 1) for part in parts]
 
     match value:
+        case PurePath():
+            return str(value)
         case tuple() | list():
             return inside(*value)
-        case AbstractSet():
-            return sorted(map(repr, inside(*value)))
-        case Mapping():
-            return sorted(repr(inside(*item)) for item in value.items())
+        case AbstractSet() | Mapping():
+            items = value.items() if isinstance(value, Mapping) else value
+            return sorted(map(repr, inside(*items)))
         case partial():
             return ["partial", *inside(value.func, value.args, value.keywords)]
         case MethodType():
@@ -49,9 +74,23 @@ def _parts(value: Any, *, of: str, depth: int) -> object:  # noqa: ANN401  whate
         case FunctionType():
             cells = map(_content, value.__closure__ or ())
             return [value.__module__, value.__qualname__, *inside(value.__defaults__, value.__kwdefaults__, *cells)]
-    ours = kind.__module__ == of or kind.__module__.partition(".")[0] == "stguard"
-    # What a client or a lock holds may differ from moment to moment.
-    return [kind.__module__, kind.__qualname__, *(inside(dict(_attributes(value))) if ours else ())]
+    return _attributes_of(value, depth=depth)
+
+
+def _attributes_of(value: Any, *, depth: int) -> object:  # noqa: ANN401  as above
+    kind = type(value)
+    ours = kind.__module__.partition(".")[0] == "stguard"
+    found: list[object] = [kind.__module__, kind.__qualname__]
+    attributes = dict(_attributes(value))
+    if not attributes:
+        raise _OpaqueError  # a lock, a client of another language: nobody knows what it holds
+    for name, part in sorted(attributes.items()):
+        try:
+            found.append((name, _parts(part, depth=depth - 1)))
+        except _OpaqueError:
+            if not ours:
+                raise
+    return found
 
 
 def _content(cell: CellType) -> object:

@@ -17,7 +17,7 @@ from stguard.shared.shelf import SLACK, Shelf
 from stguard.shared.table import SharedTable
 from stguard.sources.answers import Answers
 from stguard.sources.ldap import Ldap
-from stguard.sources.named import named
+from stguard.sources.named import named, written_key
 from stguard.sources.userinfo import UserInfo
 from stguard.sources.written import read, written
 from tests.shared.engine import SECRET, Engine, until
@@ -63,11 +63,11 @@ Join = Any
 
 @pytest.fixture
 def join(replica: Callable[..., Link]) -> Join:
-    def make(source: Any = None, **options: Any) -> Answers:
+    def make(source: Any = None, place: int = 0, **options: Any) -> Answers:
         link = replica(**options)
         SharedTable(link, "any")
         assert link.start(patience=10)
-        return Answers(source if source is not None else Directory(), shelf=Shelf(link))
+        return Answers(source if source is not None else Directory(), shelf=Shelf(link), place=place)
 
     return make
 
@@ -163,9 +163,53 @@ def test_differently_set_up_sources_never_read_each_others_answers(join: Join) -
     assert join(made("acme")).get(person("ann")).facts.roles == ("acme",)
     assert join(made("globex")).get(person("ann")).facts.roles == ("globex",)
     assert join(Directory(stale=1.0)).get(person("ann")).facts == FACTS
+    assert join(Directory()).get(person("ann")).facts == FACTS
+    assert join(Directory(), place=1).get(person("ann")).facts == FACTS
+    assert Directory.asked == ["ann"] * 3, "of two in one list each is asked"
     assert named(made("acme")) == named(made("acme"))
     assert named(UserInfo()) == named(UserInfo())
     assert named(Directory()) != named(Directory(ttl=1.0))
+
+
+class Client:
+    """Be somebody's client, which holds what nobody can tell from others."""
+
+    def __init__(self, tenant: str) -> None:
+        self.lock, self.tenant = threading.Lock(), tenant
+
+
+class Keyed:
+    """Tell people apart by something that only one process can."""
+
+    class Key:
+        pass
+
+    asked: list[str]
+
+    def key(self, _claims: Mapping[str, Any]) -> object:
+        return Keyed.Key()
+
+    def __call__(self, claims: Mapping[str, Any]) -> Facts:
+        return Facts(roles=(claims["sub"],))
+
+
+def test_a_source_of_which_nobody_can_tell_how_it_is_set_up_is_asked_at_each_replica(join: Join) -> None:
+    def made(client: Any, asked: Any = None) -> Any:
+        return lambda claims: Facts(roles=(client.tenant,)) if claims else asked
+
+    assert named(made(Client("acme"))) is None
+    assert named(threading.Lock()) is None
+    assert join(made(Client("acme"))).get(person("ann")).facts.roles == ("acme",)
+    assert join(made(Client("globex"))).get(person("ann")).facts.roles == ("globex",)
+    told = made(Client("acme"))
+    told.shared_name = "acme's directory"
+    assert named(told) == "['named', \"acme's directory\"]"
+
+
+def test_people_whom_only_one_process_can_tell_apart_are_asked_about_in_each(join: Join, engine: Engine) -> None:
+    assert join(Keyed()).get(person("ann")).facts.roles == ("ann",)
+    with engine.client() as client:
+        assert not client.keys("{stguard}:answer:*")
 
 
 def test_a_source_of_stguard_has_one_name_in_each_process() -> None:
@@ -184,7 +228,7 @@ def test_what_no_replica_put_there_now_counts_for_nothing(
         (key,) = client.keys("{stguard}:answer:*")
         if how == "swapped":
             other = join()
-            name = other._shelf.name(other._name, repr(other.key(person("bob"))))
+            name = other._shelf.name(other._name, str(written_key(other.key(person("bob")))))
             client.set(f"{{stguard}}:answer:{name}", client.get(key) or b"")
             assert other.get(person("bob")).facts.roles == ("nobody",)
             return
