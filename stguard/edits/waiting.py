@@ -6,6 +6,7 @@ Kept is exactly what would be written and the files it was made on. Nothing here
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -310,6 +311,12 @@ def _pending(told: Any) -> Pending | None:  # noqa: ANN401  what a file held
         perhaps = (told["reason"], told["subject"], told["email"], *contents.values())
         if not contents or not all(isinstance(each, str | None) for each in perhaps):
             return None
+        who = {each for each in (told["subject"], told["email"]) if each is not None}
+        # SECURITY: by none of these its author could be kept from approving it, and by no such time would it ever end.
+        if not isinstance(told["people"], list | tuple) or not who or not who <= {*told["people"]}:
+            return None
+        if not math.isfinite(told["time"]):
+            return None
         return Pending(
             title=told["title"],
             author=told["author"],
@@ -322,7 +329,7 @@ def _pending(told: Any) -> Pending | None:  # noqa: ANN401  what a file held
             files=contents,
             answer=None if told["answer"] is None else _answer(told["answer"]),
         )
-    except (TypeError, KeyError, ValueError, AttributeError):
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
         return None
 
 

@@ -338,7 +338,9 @@ def test_an_author_who_was_not_seen_and_may_be_forbidden_is_refused(admin: Any, 
     kim = {**claims("kim"), "gone": "no"}
     propose(admin, kim)
     (one,) = FileWaiting(file(admin)).all()
-    pending = replace(one, subject="https://idp.example|ada", email="ada@acme.com", people=("https://idp.example|ada",))
+    pending = replace(
+        one, subject="https://idp.example|ada", email="ada@acme.com", people=("https://idp.example|ada", "ada@acme.com")
+    )
     FileWaiting(file(admin)).put(pending)
     restart()
     assert "can't be told" in forged(admin, kim, pending.id)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 replica = shared.replica
 
 ROOT = Path(__file__).parents[2]
+ADA = "https://idp.example|ada"
 POLICY = """stguard: 1
 roles: {keeper: {allow: "policy:*"}}
 assign: [{role: keeper, email: ada@acme.com}]
@@ -86,7 +87,7 @@ def places(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Place, Place
 def pending(number: int, *, at: float) -> Pending:
     files = {"policy.yaml": f"stguard: {number}\n", "gone.yaml": None, "ü.yaml": "\udcff"}
     return Pending(
-        title=f"number {number}", author="ada", subject="https://idp.example|ada", email=None, people=("ada",),
+        title=f"number {number}", author="ada", subject=ADA, email=None, people=(ADA,),
         reason="😀: \"'", time=at, before="x", files=files,
     )  # fmt: skip
 
@@ -95,7 +96,7 @@ def proposed(place: Place) -> Pending:
     """Let Ada propose the new text, and wait until everybody knows."""
     before = edits.Snapshot.take(place.where).digest
     made = Pending(
-        title="new", author="ada", subject="https://idp.example|ada", email="ada@acme.com", people=("ada",),
+        title="new", author="ada", subject=ADA, email="ada@acme.com", people=(ADA, "ada@acme.com"),
         reason=None, time=time.time(), before=before, files={"policy.yaml": NEW},
     )  # fmt: skip
     place.store.put(made)
@@ -157,6 +158,31 @@ def test_what_is_damaged_is_left_out(tmp_path: Path, damage: str) -> None:
     assert store.all() == ()
     store.put(pending(1, at=time.time()))
     assert len(store.all()) == 1
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"people": []},
+        {"people": ADA},
+        {"people": ["https://idp.example|kim"]},
+        {"subject": None, "email": None},
+        {"email": "kim@acme.com"},
+        {"time": float("nan")},
+        {"time": float("inf")},
+    ],
+)
+def test_what_does_not_tell_its_author_or_its_time_does_not_wait(tmp_path: Path, forged: dict[str, object]) -> None:
+    """Its author could approve it, or it would wait for ever."""
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    store = FileWaiting(tmp_path / "policy.yaml")
+    store.put(pending(0, at=time.time()))
+    place = tmp_path / ".stguard" / "policy.yaml" / "waiting.json"
+    (told,) = json.loads(place.read_text())
+    place.write_text(json.dumps([{**told, **forged}]))
+    assert store.all() == ()
+    place.write_text(json.dumps([told]))
+    assert len(store.all()) == 1, "the twin"
 
 
 # --- who is first ----------------------------------------------------------------------------------------------------

@@ -333,7 +333,7 @@ def _withdraw(name: str) -> None:
         if found is None:
             return
         store, pending = found
-        if seconds.acts_for_another(asked) or not is_own(asked, pending):
+        if seconds.acts_for_another(asked) or not seconds.known_as(asked.subject) or not is_own(asked, pending):
             changes.say("Nothing was changed: only who proposed a change can withdraw it.")
         elif not store.drop(name):
             changes.say(_LATE)

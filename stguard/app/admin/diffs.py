@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
+
+_IGNORED: Final = (
+    ("\u034f", "\u034f"),
+    ("\u115f", "\u1160"),
+    ("\u17b4", "\u17b5"),
+    ("\u180b", "\u180f"),
+    ("\u2800", "\u2800"),
+    ("\u3164", "\u3164"),
+    ("\ufe00", "\ufe0f"),
+    ("\uffa0", "\uffa0"),
+    ("\U000e0100", "\U000e01ef"),
+)
+"""What is drawn as nothing: Unicode's Default_Ignorable_Code_Point, and the blank Braille pattern."""
 
 
 def difference_of_texts(old: str, new: str, *, most: int | None = 500) -> str:
@@ -27,7 +43,9 @@ def visible(text: str) -> str:
 
 
 def _is_unseen(each: str) -> bool:
-    return unicodedata.category(each) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+    if each == " " or each.isascii():
+        return not each.isprintable()
+    return unicodedata.category(each) in _UNSEEN or any(first <= each <= last for first, last in _IGNORED)
 
 
 def _written_out(each: str) -> str:
