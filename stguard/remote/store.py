@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import logging
 import threading
 import time
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from stguard.shared.kept import Kept
 
 KEPT_AS: Final = "policy-url"
-"""Name of the copy on the disk."""
+"""Begin of the name of the copy on the disk; one folder may hold those of several addresses."""
 
 KEEP_EVERY: Final = 60.0
 """Fewest seconds between two notes on the disk that the policy was confirmed."""
@@ -96,6 +97,7 @@ class RemoteStore:
         self.source: Final = source
         self.on_bad_edit: Final = on_bad_edit
         self._kept: Final = kept
+        self._kept_as: Final = f"{KEPT_AS}-{hashlib.sha256(repr(_proof(source)).encode()).hexdigest()[:12]}"
         self._clock: Final = clock
         self._wall: Final = wall
         self._lock: Final = threading.Lock()
@@ -290,11 +292,11 @@ class RemoteStore:
             "confirmed": confirmed,
         }
         # By when it was signed: an older copy must not replace a newer one's.
-        self._kept.write(KEPT_AS, document, serial=loaded.signed_at)
+        self._kept.write(self._kept_as, document, serial=loaded.signed_at)
 
     def _remember(self) -> None:
         """Put in force what was kept, proved once more, for as long as it would count had the process gone on."""
-        document: Any = self._kept.read(KEPT_AS)
+        document: Any = self._kept.read(self._kept_as)
         if not isinstance(document, dict) or document.get("url") != self.source.url:
             return
         try:
@@ -315,3 +317,7 @@ class RemoteStore:
         self._judge(found, at=now, confirmed_at=now - max(age, 0.0))
         if self._loaded.policy is None:
             self._loaded = _Loaded()  # what is published is judged by itself
+
+
+def _proof(source: PolicyUrl) -> tuple[str | None, ...]:
+    return source.url, source.public_key, source.sha256

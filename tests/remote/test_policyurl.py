@@ -273,7 +273,7 @@ def test_what_was_kept_and_changed_since_counts_for_nothing(
 ) -> None:
     publisher.publish(*signed(signer, SHUT))
     assert pages(make())
-    file = tmp_path / "state" / f"{KEPT_AS}.json"
+    (file,) = (tmp_path / "state").glob(f"{KEPT_AS}-*.json")
     document = json.loads(file.read_text())
     other = {"content": "c3Rn", "signature": None, "url": "https://else.example/policy.yaml"}
     if how in other:
@@ -281,6 +281,9 @@ def test_what_was_kept_and_changed_since_counts_for_nothing(
     file.write_text("[]" if how == "list" else json.dumps(document)[: -9 if how == "cut" else None])
     publisher.how = "fails"
     options = {"public_key": Signer().public} if how == "another key" else {}
+    if how == "another key":  # and the copy is put in the place of that key's
+        store = make(**options)
+        file.rename(file.with_name(f"{store._kept_as}.json"))
     with pytest.raises(sg.PolicyFileError, match="500"):
         make(**options).current()
 
@@ -296,6 +299,17 @@ def test_an_older_policy_does_not_count_after_a_restart_either(
     until(lambda: store.badly_edited)
     assert pages(store) == ["home"]
     assert store.problems[0].code == "older"
+
+
+def test_two_addresses_keep_their_copies_apart(make: Make, publisher: Publisher, signer: Signer) -> None:
+    publisher.publish(*signed(signer, OPEN, at=1_900_000_000))
+    assert pages(make()) == ["home", "reports"]
+    publisher.publish(SHUT)
+    pin = hashlib.sha256(SHUT).hexdigest()
+    assert pages(make(sha256=pin)) == ["home"]
+    publisher.how = "fails"
+    assert pages(make(sha256=pin)) == ["home"]
+    assert pages(make()) == ["home", "reports"]
 
 
 # --- while it runs
