@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +28,12 @@ FOLDER: Final = ".stguard"
 PATIENCE: Final = 1.0
 """Seconds to wait for another replica on this machine: a page may wait, or the thread that hears of edits."""
 
+CONFIRM_EVERY: Final = 60.0
+"""Fewest seconds between two notes that a document is what is shared still."""
+
+SLACK: Final = 60.0
+"""Seconds by which this machine's clock may have been set back since."""
+
 _LOG: Final = logging.getLogger("stguard")
 
 
@@ -36,6 +45,7 @@ class Kept:
         self._folder: Final = folder
         self._of: Final = of
         self._failed = False
+        self._confirmed_at: float | None = None
 
     def read(self, name: str) -> Any:  # noqa: ANN401  what a file held; None for none
         """Return a document; None when there is none, or it is damaged."""
@@ -45,6 +55,22 @@ class Kept:
         except (files.FileError, ValueError, RecursionError):
             _LOG.error("the copy of %s in %s can't be read; it doesn't count", self._of, self._place(name))
             return None
+
+    def age(self, name: str) -> float | None:
+        """Return for how many seconds a document was not confirmed; None where nobody knows, or there is none."""
+        try:
+            age = time.time() - self._place(name).stat().st_mtime
+        except OSError:
+            return None
+        return max(age, 0.0) if age >= -SLACK else None  # of the future: the clock was set back
+
+    def confirm(self, name: str) -> None:
+        """Note that a document is what is shared still, from time to time."""
+        if self._confirmed_at is not None and time.monotonic() - self._confirmed_at < CONFIRM_EVERY:
+            return
+        self._confirmed_at = time.monotonic()
+        with suppress(OSError):  # then it grows old, and what is old doesn't count
+            os.utime(self._place(name))
 
     def write(self, name: str, document: Mapping[str, Any], *, serial: int) -> None:
         """Write a document, whole, unless one with a higher serial is there; a failure is logged once.

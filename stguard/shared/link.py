@@ -154,6 +154,7 @@ class Link:
             # SECURITY: the message of the library may repeat the address, which holds a password.
             raise ConfigurationError(f"${URL_VARIABLE} can't be read as an address") from error
         self._parts: tuple[Part, ...] = ()
+        self._then: tuple[Callable[[], object], ...] = ()
         self._looked: Final = threading.Condition()
         self._epoch: bytes | None = None
         self._compared_at = 0.0
@@ -202,6 +203,10 @@ class Link:
     def add(self, part: Part) -> None:
         """Take a part; it is read with the next look."""
         self._parts = (*self._parts, part)
+
+    def after_each_look(self, call: Callable[[], object]) -> None:
+        """Have something called, in the reading thread, whenever everything is known to be up to date."""
+        self._then = (*self._then, call)
 
     def start(self, *, patience: float = 0.0) -> bool:
         """Connect, in threads of its own; wait for the first answer, up to `patience` seconds, unless it is refused.
@@ -312,6 +317,8 @@ class Link:
         with self._looked:
             self._looked.notify_all()
         self._to_write.set()
+        for call in self._then:
+            call()
 
     def _lost(self, error: Exception) -> None:
         """Say once that there is no contact, whether there was any before."""

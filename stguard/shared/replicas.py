@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,12 @@ STALE_VARIABLE: Final = "STGUARD_SHARED_STALE"
 """Environment variable: seconds without contact after which what is known no longer counts."""
 
 
+_LOG: Final = logging.getLogger("stguard")
+
+KEPT_FOR: Final = 3 * 86_400.0
+"""Seconds since the last contact after which the copy on the disk no longer counts: a long weekend."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
     """Say where replicas share, and how.
@@ -37,12 +44,14 @@ class Shared:
         name: begins each key; apps that share one engine have different names.
         stale: seconds without contact after which what a replica knows no longer counts, so that it refuses.
         policy: whether the policy in force is shared. False: each replica has its own files.
+        kept: seconds since the last contact after which the copy of the policy on the disk no longer counts at a start.
     """
 
     url: str
     name: str = "stguard"
     stale: float = STALE
     policy: bool = True
+    kept: float = KEPT_FOR
 
     def __repr__(self) -> str:
         """Leave out the address: it may hold a password."""
@@ -117,7 +126,8 @@ class Replicas:
         self.records: Final = SharedRecords(self.link)
         self.shelf: Final = Shelf(self.link)
         self.attempts: Final = SharedAttempts(self.link)
-        known = from_json(self._kept.read(KEPT_AS), vault=self.link.vault)
+        self.link.after_each_look(lambda: self._kept.confirm(KEPT_AS))
+        known = from_json(self._kept.read(KEPT_AS), vault=self.link.vault) if self._is_recent(shared.kept) else None
         self._board: Final = SharedBoard(self.link, known=known)
         self._policies: Final[dict[tuple[Path, str], SharedPolicy]] = {}
 
@@ -152,6 +162,14 @@ class Replicas:
         sealed = self.orgs.get(key)
         opened = None if sealed is None else self.link.vault.open(sealed, about=key)
         return None if opened is None else opened.decode("utf-8", "replace")
+
+    def _is_recent(self, seconds: float) -> bool:
+        """Tell whether the copy of the policy on the disk was what is shared so many seconds ago."""
+        age = self._kept.age(KEPT_AS)
+        if age is None or age < seconds:
+            return age is not None
+        _LOG.error("replicas: the copy of the policy on the disk is too old to begin with: %d s", age)
+        return False
 
     def _name(self, kind: str, what: object) -> str:
         # SECURITY: who somebody is does not stand in the engine.

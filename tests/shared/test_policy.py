@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -127,6 +129,37 @@ def test_a_replica_that_starts_alone_uses_the_last_good_one_it_kept(
     engine.start()
     until(lambda: again.board.seen is not None)
     assert pages(again) == ["home", "reports"]
+
+
+@pytest.mark.parametrize("age", [2 * 86_400, 4 * 86_400, -3600])
+def test_a_copy_counts_at_a_start_for_three_days_after_the_last_contact(
+    join: Callable[..., SharedPolicy], engine: Engine, age: int
+) -> None:
+    here = join("here")
+    assert pages(here) == ["home"]
+    kept(here)
+    engine.stop()
+    place = here.path.parent / ".stguard" / f"{KEPT_AS}.json"
+    os.utime(place, (time.time() - age, time.time() - age))
+    again = join("here")
+    if age == 2 * 86_400:
+        assert pages(again) == ["home"]
+        return
+    with pytest.raises(PolicyFileError, match="can't be reached"):
+        again.current()
+    engine.start()
+    until(lambda: again.board.seen is not None)
+    assert pages(again) == ["home"]
+
+
+def test_a_copy_is_confirmed_while_there_is_contact(join: Callable[..., SharedPolicy]) -> None:
+    here = join("here")
+    assert pages(here) == ["home"]
+    kept(here)
+    place = here.path.parent / ".stguard" / f"{KEPT_AS}.json"
+    os.utime(place, (0, 0))
+    here._kept._confirmed_at = None
+    until(lambda: place.stat().st_mtime > 0)
 
 
 def test_a_replica_that_starts_alone_and_kept_nothing_refuses(
