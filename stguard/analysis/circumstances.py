@@ -201,7 +201,8 @@ class Asking:
         self._pieces: Final[dict[int, Pieces]] = {}
         self._shapes: Final[dict[int, Pieces]] = {}
         self._always: Final[dict[int, int]] = {}
-        self._fixed: Final[dict[str | None, tuple[Place, Counter[int] | None]]] = {}
+        self._fixed: Final[dict[str | None, tuple[Place, bool]]] = {}
+        self._counted: Final[dict[str | None, Counter[int]]] = {}
         self._outcomes: Final[dict[object, Outcome]] = {}
         self._worked_out: Final = {} if worked_out is None else worked_out
 
@@ -231,11 +232,15 @@ class Asking:
             at: Unix seconds; None: at every moment.
             instead: who-keys by the sort that they no longer belong to, and by the one they now do; None for none.
         """
-        place, always = self._there(org)
-        taken, added = instead or ({}, {})
-        gone = [number for number, keys in taken.items() if number in place and {*place[number]} <= {*keys}]
-        crowd = None if always is None else self._changed(always, gone, added)
-        place = _changed_place(place, gone, added)
+        place, fixed = self._there(org)
+        crowd: Crowd | None = None
+        if instead is not None:
+            taken, added = instead
+            gone = [number for number, keys in taken.items() if number in place and {*place[number]} <= {*keys}]
+            crowd = self._changed(org, place, gone, added) if fixed else None
+            place = _changed_place(place, gone, added)
+        elif fixed:
+            crowd = frozenset({self._always[number] for number in place} - {_NOBODY})
         crowds = self._crowds(place, at) if crowd is None else {crowd: _ALL_TIME}
         known = tuple([side.knows(org) for side in self._sides])
         for crowd, times in crowds.items():
@@ -247,8 +252,8 @@ class Asking:
 
     # --- who is there when
 
-    def _there(self, org: str | None) -> tuple[Place, Counter[int] | None]:
-        """Return the who-keys of an org, and how often each kind is there, where that is so at every moment."""
+    def _there(self, org: str | None) -> tuple[Place, bool]:
+        """Return the who-keys of an org, and whether each is treated alike at every moment."""
         found = self._fixed.get(org)
         if found is None:
             place = self._standings.bearing(self._roles, org)
@@ -258,15 +263,14 @@ class Asking:
             for number in place:
                 if number not in self._pieces:
                     self._make_pieces(number)
-            fixed = all(number in self._always for number in place)
-            found = self._fixed[org] = (
-                place,
-                Counter(map(self._always.__getitem__, place)) if fixed else None,
-            )
+            found = self._fixed[org] = (place, place.keys() <= self._always.keys())
         return found
 
-    def _changed(self, always: Counter[int], gone: Sequence[int], added: Place) -> Crowd | None:
+    def _changed(self, org: str | None, place: Place, gone: Sequence[int], added: Place) -> Crowd | None:
         """Return who is there after a change, where that is so at every moment; None where it isn't."""
+        always = self._counted.get(org)
+        if always is None:
+            always = self._counted[org] = Counter(map(self._always.__getitem__, place))
         crowd = {*always}
         if gone:
             fewer = Counter(map(self._always.__getitem__, gone))
