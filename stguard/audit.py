@@ -14,6 +14,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -179,7 +180,8 @@ class Trail:
             make = cache(make)
             self._also.tell(make)
         if self._thread is None or not self._thread.is_alive():  # a fork leaves the thread behind
-            self._start()
+            with suppress(RuntimeError):  # no more threads: the next record tries again
+                self._start()
         try:
             self._waiting.put_nowait(make)
         except queue.Full:

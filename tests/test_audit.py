@@ -112,3 +112,18 @@ def test_a_file_that_goes_bad_is_counted(tmp_path: Path, monkeypatch: pytest.Mon
     trail.tell(record)
     trail.flush()
     assert trail.counts.failed == 1
+
+
+def test_where_there_is_no_thread_a_record_waits_and_nothing_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Record] = []
+    trail = Trail(told.append)
+
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        trail.tell(record)
+    trail.tell(record)
+    trail.flush()
+    assert len(told) == 2

@@ -310,7 +310,7 @@ class RemoteStore:
         except (KeyError, TypeError, ValueError, binascii.Error):
             _LOG.error("policy %s: what is kept of it is damaged and doesn't count", self.source.url)
             return
-        if age < -SLACK:
+        if not age >= -SLACK:  # SECURITY: nor of no moment at all: it would never grow old
             _LOG.error("policy %s: what is kept of it is of the future and doesn't count", self.source.url)
             return
         now = self._clock()

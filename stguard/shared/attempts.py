@@ -17,7 +17,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local longest, counts = 0, {}
 for at, key in ipairs(KEYS) do
   local failures, charged = string.match(redis.call('GET', key) or '0:0', '^(%d+):(%d+)$')
-  failures, charged = tonumber(failures or 0), tonumber(charged or 0)
+  failures, charged = tonumber(failures or 0), math.min(tonumber(charged or 0), now)
   local waits = cjson.decode(ARGV[at * 2])
   longest = math.max(longest, charged + waits[math.min(failures, #waits - 1) + 1] - now)
   counts[at] = failures

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SLACK: Final = 60.0
 """Seconds by which the clocks of replicas may differ."""
 
+LONGEST: Final = 31 * 86_400.0
+"""Most seconds for which an answer is kept there: the engine refuses a number that is too large, and the turn stays."""
+
 _LOOK: Final = """
 local time = redis.call('TIME')
 local mine = 0
@@ -106,7 +109,7 @@ class Shelf:
             text: the answer; None for none.
             lives: seconds after the turn began for which it is kept.
         """
-        left = int((turn.moment + lives - self._clock()) * 1000)
+        left = int(min(turn.moment + lives - self._clock(), LONGEST) * 1000)
         sealed = b""
         if text is not None and left > 0:
             inside = json.dumps({"said": text, "begun": turn.begun, "moment": turn.moment}).encode()

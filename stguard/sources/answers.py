@@ -347,10 +347,12 @@ class Answers:
                     return
 
     def _outcome(self, call: _Call) -> _Outcome:
-        key = written_key(call.key)
-        if self._shelf is None or key is None:
+        if self._shelf is None:
             return self._ask(call.claims)
         try:
+            key = written_key(call.key)
+            if key is None:
+                return self._ask(call.claims)
             return self._ask_for_all(call, self._shelf, self._shelf.name(self._name, key))
         except Exception as error:  # noqa: BLE001  whatever it is, the facts are unknown, and unknown never allows
             return _Outcome(None, "what replicas share can't be read", logged=type(error).__name__)

@@ -6,10 +6,9 @@ SECURITY: under one name replicas read each other's answers. A source of which t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import PurePath
-from types import FunctionType, MethodType
+from types import CodeType, FunctionType, MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
     from types import CellType
 
 _PLAIN: Final = (str, bytes, int, float, bool, type(None))
+
+_LISTS: Final = (tuple, list, set, frozenset, dict, MappingProxyType)
+"""What is known by what is in it; a class made of one may hold more."""
 
 _DEPTH: Final = 8
 """Most levels of what a source was set up with."""
@@ -62,9 +64,9 @@ def _parts(value: Any, *, depth: int) -> object:  # noqa: ANN401  whatever a sou
     match value:
         case PurePath():
             return str(value)
-        case tuple() | list():
+        case tuple() | list() if type(value) in _LISTS:
             return inside(*value)
-        case AbstractSet() | Mapping():
+        case set() | frozenset() | dict() | MappingProxyType() if type(value) in _LISTS:
             items = value.items() if isinstance(value, Mapping) else value
             return sorted(map(repr, inside(*items)))
         case partial():
@@ -73,7 +75,8 @@ def _parts(value: Any, *, depth: int) -> object:  # noqa: ANN401  whatever a sou
             return [value.__func__.__qualname__, *inside(value.__self__)]
         case FunctionType():
             cells = map(_content, value.__closure__ or ())
-            return [value.__module__, value.__qualname__, *inside(value.__defaults__, value.__kwdefaults__, *cells)]
+            parts = (value.__defaults__, value.__kwdefaults__, value.__dict__, *cells)
+            return [value.__module__, value.__qualname__, _code(value.__code__), *inside(*parts)]
     return _attributes_of(value, depth=depth)
 
 
@@ -93,6 +96,12 @@ def _attributes_of(value: Any, *, depth: int) -> object:  # noqa: ANN401  as abo
     return found
 
 
+def _code(code: CodeType) -> list[object]:
+    """Return what a function does: two without a name differ in this alone."""
+    inside = [_code(each) if isinstance(each, CodeType) else repr(each) for each in code.co_consts]
+    return [code.co_code.hex(), code.co_names, *inside]
+
+
 def _content(cell: CellType) -> object:
     try:
         return cell.cell_contents
@@ -105,4 +114,5 @@ def _attributes(value: object) -> Iterator[tuple[str, Any]]:
     for kind in type(value).__mro__:
         slots = kind.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
-            yield name, getattr(value, name, None)
+            private = name.startswith("__") and not name.endswith("__")
+            yield name, getattr(value, f"_{kind.__name__.lstrip('_')}{name}" if private else name, None)

@@ -267,7 +267,7 @@ def test_a_start_without_the_address_begins_with_what_was_kept_while_that_counts
         make(folder="elsewhere").current()
 
 
-@pytest.mark.parametrize("how", ["content", "signature", "url", "cut", "another key", "list"])
+@pytest.mark.parametrize("how", ["content", "signature", "url", "cut", "another key", "list", "confirmed"])
 def test_what_was_kept_and_changed_since_counts_for_nothing(
     make: Make, publisher: Publisher, signer: Signer, tmp_path: Path, how: str
 ) -> None:
@@ -275,7 +275,8 @@ def test_what_was_kept_and_changed_since_counts_for_nothing(
     assert pages(make())
     (file,) = (tmp_path / "state").glob(f"{KEPT_AS}-*.json")
     document = json.loads(file.read_text())
-    other = {"content": "c3Rn", "signature": None, "url": "https://else.example/policy.yaml"}
+    other = {"content": "c3Rn", "signature": None, "url": "https://else.example/policy.yaml",
+             "confirmed": float("nan")}  # fmt: skip
     if how in other:
         document[how] = other[how]
     file.write_text("[]" if how == "list" else json.dumps(document)[: -9 if how == "cut" else None])

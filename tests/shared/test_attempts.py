@@ -59,6 +59,16 @@ def test_the_wait_is_that_of_one_process(
     assert (expected == DAY) is (failures >= LOCKED_AFTER)
 
 
+def test_a_count_of_the_future_makes_nobody_wait_for_it(join: Callable[[], SharedAttempts], engine: Engine) -> None:
+    shared = join()
+    with engine.client() as client:
+        seconds, _ = client.time()
+        for kind, key in ANN.counted:
+            name = shared._link.vault.name(f"attempt {kind.value}", key)
+            client.set(f"{{stguard}}:attempt:{name}", f"1:{(seconds + 3600) * 1000}")
+    assert shared.attempt(ANN) == 0
+
+
 def test_a_right_password_clears_the_account_everywhere_and_gives_the_address_one_back(
     join: Callable[[], SharedAttempts],
 ) -> None:

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -204,6 +204,62 @@ def test_a_source_of_which_nobody_can_tell_how_it_is_set_up_is_asked_at_each_rep
     told = made(Client("acme"))
     told.shared_name = "acme's directory"
     assert named(told) == "['named', \"acme's directory\"]"
+
+
+class Hidden:
+    """Keep an address where nobody else looks."""
+
+    __slots__ = ("__url",)
+
+    def __init__(self, url: str) -> None:
+        self.__url = url
+
+    def __call__(self, _claims: Mapping[str, Any]) -> Facts:
+        return Facts(roles=(self.__url,))
+
+
+class Pair(NamedTuple):
+    """Be a source that is a tuple, too."""
+
+    url: str
+
+    def __call__(self, _claims: Mapping[str, Any]) -> Facts:
+        return Facts()
+
+
+def test_what_is_set_up_otherwise_has_another_name() -> None:
+    assert named(Hidden("a")) != named(Hidden("b"))
+    assert named(Pair("a")) is None
+    one, other = (lambda _: Facts(roles=("a",))), (lambda _: Facts(roles=("b",)))
+    assert named(one) != named(other)
+    same = named(one)
+    one.url = "https://a.example"  # type: ignore[attr-defined]
+    assert named(one) != same
+
+
+def test_a_key_that_can_not_be_written_asks_and_leaves_its_thread_alive(join: Join) -> None:
+    class Odd:
+        def __init__(self) -> None:
+            self.url = "https://a.example"
+
+        def key(self, _claims: Mapping[str, Any]) -> int:
+            return 10**5000
+
+        def __call__(self, _claims: Mapping[str, Any]) -> Facts:
+            return Facts()
+
+    odd = join(Odd())
+    begun = time.monotonic()
+    assert odd.get(person("ann")).facts.roles is None
+    assert time.monotonic() - begun < 2
+    alone = Answers(Odd())
+    assert alone.get(person("ann")).facts.roles == ()
+
+
+def test_an_answer_that_counts_for_ages_is_shared_too(join: Join) -> None:
+    one, other = join(Directory(stale=1e16)), join(Directory(stale=1e16))
+    assert one.get(person("ann")).facts == other.get(person("ann")).facts == FACTS
+    assert Directory.asked == ["ann"]
 
 
 def test_people_whom_only_one_process_can_tell_apart_are_asked_about_in_each(join: Join, engine: Engine) -> None:
