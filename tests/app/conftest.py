@@ -11,11 +11,14 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
+from stguard.app import settings
 from stguard.testing import as_user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from stguard.audit import Trail
 
 POLICY = """
 stguard: 1
@@ -103,6 +106,13 @@ class Desk:
 
     def run(self, who: str | Mapping[str, Any] | None = None) -> AppTest:
         return self.app(who).run()
+
+    @property
+    def trail(self) -> Trail:
+        """Return the audit trail of this app; other apps of this process have their own."""
+        trail = settings._by_script[str(self.folder / "main.py")].trail
+        assert trail is not None
+        return trail
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from streamlit.runtime.scriptrunner import RerunData
 from streamlit.testing.v1 import local_script_runner
 
 import stguard as sg
-from stguard.app import private, settings
+from stguard.app import private
 from stguard.app.guard import rule_of
 from stguard.model import AllOf, AnyOf, GroupIs, Not, PermissionIs, Public, RoleIs, SignedIn
 from stguard.policy import Policy
@@ -733,15 +733,13 @@ def test_the_audit_is_told_of_each_refusal_and_once_of_what_is_allowed_and_can_c
     at = desk.run("vera")
     assert "exported" not in shown(at)
     at.run()
-    trail = next(each.trail for each in settings._by_script.values() if each.audit is not None)
-    assert trail is not None
-    trail.flush()
+    desk.trail.flush()
     assert [(each.subject, each.action, each.allowed) for each in records] == [
         ("https://idp.example|ann", "report:export", True),
         ("https://idp.example|vera", "report:export", False),
         ("https://idp.example|vera", "report:export", False),
     ]
-    assert trail.counts.failed == 3
+    assert desk.trail.counts.failed == 3
     assert records[0].grants
     assert not {"ann@acme.com", "vera@acme.com"} & set(str(records).split("'"))
 
