@@ -8,7 +8,6 @@ import functools
 import http.client
 import os
 import re
-import socket
 import subprocess
 import sys
 import textwrap
@@ -116,9 +115,7 @@ def starting(
     policy: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Server, subprocess.Popen[bytes]]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", unused()))
-        port = free.getsockname()[1]
+    port = unused()
     files = {
         "main.py": MAIN,
         "server.py": f"import stguard as sg\nimport streamlit as st\napp = {app}\n",

@@ -140,9 +140,7 @@ def issuer() -> Iterator[Issuer]:
 
 @contextlib.contextmanager
 def serving(folder: Path, *, app: str, policy: str = POLICY, naive: bool = False) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", unused()))
-        port = free.getsockname()[1]
+    port = unused()
     files = {
         "main.py": MAIN,
         "server.py": f"import streamlit as st, stguard as sg\napp = {app}\n",

@@ -136,9 +136,7 @@ def serving(
     options: str | None = None,
     base: str = "",
 ) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", unused()))
-        port = free.getsockname()[1]
+    port = unused()
     config = CONFIG.replace("[client]", "enableAgentApi = true\n    [client]") if STREAMLIT >= (1, 67) else CONFIG
     config = config if options is None else f"[server]\n{options}\n"
     files = {
@@ -1025,9 +1023,7 @@ def test_where_sign_ins_end_one_whose_moment_is_unknown_has_ended(tmp_path: Path
 def issuer() -> Iterator[str]:
     if importlib.util.find_spec("oidc_provider_mock") is None:
         pytest.skip("needs the extra `demo`")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", unused()))
-        port = free.getsockname()[1]
+    port = unused()
     people = from_list([{"email": "ann@acme.com"}])
     with Path(os.devnull).open("wb") as nowhere:
         child = provider_module.start(people, port=port, title="test", log=nowhere)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -91,9 +90,7 @@ def serving(folder: Path, policy: Path) -> Iterator[str]:
         'client_id = "app"\nclient_secret = "app"\nserver_metadata_url = "http://127.0.0.1:9/nobody"\n',
         "utf-8",
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", unused()))
-        port = free.getsockname()[1]
+    port = unused()
     command = [
         sys.executable, "-m", "streamlit", "run", "main.py", "--server.port", str(port), "--server.address",
         "127.0.0.1", "--server.headless", "true", "--browser.gatherUsageStats", "false",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -29,9 +28,7 @@ def server(desk: Any) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         print("main script ran", file=sys.stderr, flush=True)
         sg.navigation(["views/home.py"]).run()
     """)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", unused()))
-        port = free.getsockname()[1]
+    port = unused()
     command = [
         sys.executable, "-m", "streamlit", "run", str(desk.folder / "main.py"), "--server.port", str(port),
         "--server.address", "127.0.0.1", "--server.headless", "true", "--browser.gatherUsageStats", "false",

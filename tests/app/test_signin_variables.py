@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import socket
 import subprocess
 import sys
 import textwrap
@@ -254,15 +253,9 @@ SERVERS = {
 }
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", unused()))
-        return int(free.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
-    port = free_port()
+    port = unused()
     people = from_list([{"email": "ann@acme.com"}])
     with Path(os.devnull).open("wb") as nowhere:
         child = provider_module.start(people, port=port, title="test", log=nowhere)
@@ -279,7 +272,7 @@ def issuer() -> Iterator[str]:
 def serving(folder: Path, kind: str, *, issuer: str, port: int | None = None, secret: str = COOKIE) -> Iterator[Server]:
     """Run an app whose folder holds its code and nothing else."""
     text, command = SERVERS[kind]
-    port = free_port() if port is None else port
+    port = unused() if port is None else port
     for name, content in (("main.py", textwrap.dedent(MAIN)), ("server.py", text)):
         (folder / name).write_text(content, encoding="utf-8")
     environ = {
@@ -372,7 +365,7 @@ def test_replicas_with_one_cookie_secret_accept_each_others_logins(
     tmp_path_factory: pytest.TempPathFactory, issuer: str, kind: str, secret: str, signed_in: str, halfway: str
 ) -> None:
     # One after the other at one address, as a proxy shows them to a browser.
-    port = free_port()
+    port = unused()
     with serving(tmp_path_factory.mktemp("one"), kind, issuer=issuer, port=port) as server:
         ann, late = Browser(server), Browser(server)
         ann.get(begin(ann, "two"))

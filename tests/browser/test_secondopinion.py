@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from streamlit import auth_util
 
+from tests.ports import unused
 from tests.secondopinion import parts
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ ENDED = "Your sign-in has ended. Please sign in again."
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = parts.free_port()
+    port = unused()
     callback = f"http://localhost:{port}/oauth2callback"
     with parts.providing(callback) as kinds:
         thick, thin, asked = kinds["thick"], kinds["thin"], kinds["asked"]

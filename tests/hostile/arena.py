@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -270,7 +269,7 @@ def serve(kind: Kind, *, anonymous: bool = True, pages_folder: bool = False) -> 
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"hostile-{kind}-")))
-        address, issuer = f"127.0.0.1:{free_port()}", f"localhost:{free_port()}"
+        address, issuer = f"127.0.0.1:{unused()}", f"localhost:{unused()}"
         secret = secrets.token_hex(32)
         _write_app(folder, kind, address=address, secret=secret, issuer=issuer, anonymous=anonymous)
         if pages_folder:
@@ -336,14 +335,6 @@ def _make_repository(folder: Path) -> None:
         ["branch", "-q", "--set-upstream-to=origin/main"],
     ):
         subprocess.run(["git", *command], cwd=folder, check=True, env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull})
-
-
-def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", unused()))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def wait_until_answers(host: str, port: int, path: str, process: subprocess.Popen[bytes]) -> None:

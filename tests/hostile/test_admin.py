@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
-from tests.hostile.arena import ROOT, claims, free_port, replace, stop, wait_until_answers
+from tests.hostile.arena import ROOT, claims, replace, stop, wait_until_answers
 from tests.hostile.client import Browser, Tab
+from tests.ports import unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +82,7 @@ class App:
 
 
 def serve(folder: Path, main: str, *, policy: str = POLICY) -> Iterator[App]:
-    address, secret = f"127.0.0.1:{free_port()}", secrets.token_hex(32)
+    address, secret = f"127.0.0.1:{unused()}", secrets.token_hex(32)
     (folder / ".streamlit").mkdir()
     (folder / ".streamlit" / "secrets.toml").write_text(
         f'[auth]\nredirect_uri = "http://{address}/oauth2callback"\ncookie_secret = "{secret}"\n'

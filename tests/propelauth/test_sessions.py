@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hostile.arena import free_port, stop, wait_until_answers
+from tests.hostile.arena import stop, wait_until_answers
 from tests.hostile.client import Browser, Tab
+from tests.ports import unused
 from tests.propelauth.api import ACME, ANN, BEN, KEY, Api, account, membership, serve
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def server(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 
 
 def _start(folder: Path, api: Api, stack: ExitStack) -> App:
-    port = free_port()
+    port = unused()
     address = f"127.0.0.1:{port}"
     secret = secrets.token_hex(32)
     (folder / "secrets.toml").write_text(

@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,8 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-
-from tests.ports import unused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,12 +79,6 @@ SERVER: Final = """
 
     app = sg.App("main.py", identity=sg.UserInfo(issuer=os.environ["ASKED"]))
 """
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", unused()))
-        return int(free.getsockname()[1])
 
 
 def installed() -> Path:

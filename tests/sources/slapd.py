@@ -100,13 +100,6 @@ def cn(name: str) -> str:
     return f"cn={name},{BASE}"
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", unused()))
-        port: int = found.getsockname()[1]
-        return port
-
-
 def _certificate(folder: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
@@ -161,7 +154,7 @@ def serving(folder: Path) -> Iterator[Directory]:
 def _started(folder: Path) -> tuple[Directory, subprocess.Popen[bytes]]:
     """Start a server; with other ports where somebody else takes one before it does."""
     for _ in range(STARTS):
-        made = Directory(folder, _free_port(), _free_port())
+        made = Directory(folder, unused(), unused())
         tls = " ".join(f"ldaps://127.0.0.{host}:{made.tls_port}/" for host in (1, 2))
         # `-d 0` keeps it in the foreground.
         command = [SERVER, "-f", str(folder / "slapd.conf"), "-h", f"ldap://127.0.0.1:{made.port}/ {tls}", "-d", "0"]
