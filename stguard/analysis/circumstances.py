@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from itertools import pairwise
+from itertools import chain, pairwise
 from math import inf, nextafter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -13,7 +13,7 @@ from stguard.analysis.diagram import NEVER, Diagrams, EntangledError, Function
 from stguard.analysis.people import Alike, Denied, Given, Mark, Marks, People, Sent, keys_of
 from stguard.analysis.question import NO_EFFECT, THIS, Effect, Questions, form_of, renamed_effect, rules_in
 from stguard.analysis.standings import Sort, Standings, sub_of
-from stguard.model import BUILT_IN_PERMISSIONS, EVERY_ORG, OrgIs, Who, WhoKind
+from stguard.model import BUILT_IN_PERMISSIONS, EVERY_ORG, Not, OrgIs, Who, WhoKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -109,6 +109,9 @@ class Case:
         people: everybody.
         answers: of each policy.
         allowed: when each policy allows it.
+        moments: yields the same for the times at which others are there: only some of these people. What somebody is
+            allowed for one fact about them alone is the same then; facts that it takes together need not occur at one
+            time.
     """
 
     def __init__(
@@ -117,13 +120,15 @@ class Case:
         outcome: Outcome,
         sent: Mapping[Sent, Sequence[str]],
         members: Callable[[], Mapping[Alike, Sequence[Who]]],
+        moments: Callable[[], Iterator[Case]],
     ) -> None:
-        """Take the org, the outcome, the names of what is sent, and what finds the who-keys of the outcome's facts."""
+        """Take the org, the outcome, the names of what is sent, what finds the who-keys of the facts, and `moments`."""
         self.org: Final = org
         self.people, self.answers, self.allowed = outcome
         self._sent: Final = sent
         self._find: Final = members
         self._members: Mapping[Alike, Sequence[Who]] | None = None
+        self.moments: Final = moments
 
     def keys(self, fact: Fact) -> tuple[Who, ...]:
         """Return the who-keys that a fact is about; empty where it is about none."""
@@ -192,12 +197,14 @@ class Asking:
             {role: renamed_effect(effect, its) for role, effect in effects_of(asked, side.policy.roles).items()}
             for side, asked, its in zip(sides, self.asked, names, strict=True)
         ]
-        self._roles: Final = frozenset(role for effects in self._effects for role in effects)
+        self._roles: Final = dict.fromkeys(role for effects in self._effects for role in effects)
         self._marks: Final = _marks_of(self._forms)
+        self._doubt_counts: Final = any(map(_doubt_counts, self._forms))
         self._sent: Final = self._sort_sent(action, names)
         self._numbers: Final[dict[Alike, int]] = {}
         self._states: Final[dict[object, int]] = {}
         self._alike: Final[list[Alike]] = []
+        self._shared: Final[set[int]] = set()
         self._pieces: Final[dict[int, Pieces]] = {}
         self._shapes: Final[dict[int, Pieces]] = {}
         self._always: Final[dict[int, int]] = {}
@@ -227,6 +234,9 @@ class Asking:
     ) -> Iterator[Case]:
         """Yield who might ask in an org, and when each policy allows it; the same people once, whenever that is.
 
+        Of people of whom some are there at one time and all at another, all are yielded: whoever some of them can be,
+        they can be too.
+
         Args:
             org: in which org; None for none.
             at: Unix seconds; None: at every moment.
@@ -243,12 +253,42 @@ class Asking:
             crowd = frozenset({self._always[number] for number in place} - {_NOBODY})
         crowds = self._crowds(place, at) if crowd is None else {crowd: _ALL_TIME}
         known = tuple([side.knows(org) for side in self._sides])
-        for crowd, times in crowds.items():
+        for largest, inside in self._nested(crowds).items():
+            yield self._case(org, known, place, largest, inside)
 
-            def members(times: Sequence[Stretch] = times) -> Mapping[Alike, Sequence[Who]]:
-                return self._members(place, times)
+    def _case(
+        self,
+        org: str | None,
+        known: tuple[bool, ...],
+        place: Place,
+        crowd: Crowd,
+        crowds: Mapping[Crowd, Sequence[Stretch]],
+    ) -> Case:
+        """Return the case of a crowd, for the times of all crowds that are a part of it."""
 
-            yield Case(org, self._outcome(org, known, crowd), self._sent, members)
+        def members() -> Mapping[Alike, Sequence[Who]]:
+            return self._members(place, sorted(chain.from_iterable(crowds.values())))
+
+        def moments() -> Iterator[Case]:
+            for each, times in crowds.items():
+                yield self._case(org, known, place, each, {each: times})
+
+        return Case(org, self._outcome(org, known, crowd), self._sent, members, moments)
+
+    def _nested(self, crowds: Mapping[Crowd, Sequence[Stretch]]) -> Mapping[Crowd, Mapping[Crowd, Sequence[Stretch]]]:
+        """Return the crowds that are a part of no other, each with those that are a part of it, and with itself."""
+        found: dict[Crowd, dict[Crowd, Sequence[Stretch]]] = {}
+        for crowd in sorted(crowds, key=len, reverse=True):
+            # Without a fact somebody is as those who lack it, but for what holds for everyone or may be so of anybody.
+            common = self._common(crowd)
+            larger = (each for each in found if crowd <= each and self._common(each) == common)
+            found.setdefault(next(larger, crowd), {})[crowd] = crowds[crowd]
+        return found
+
+    def _common(self, crowd: Crowd) -> frozenset[tuple[str, Mark]]:
+        """Return what is done with everyone, and where doubt counts, what might be done with anybody."""
+        kinds = (self._alike[number] for number in crowd & self._shared)
+        return frozenset(doubt for kind in kinds for doubt in kind.doubts())
 
     # --- who is there when
 
@@ -285,22 +325,25 @@ class Asking:
 
     def _crowds(self, place: Place, at: float | None) -> dict[Crowd, list[Stretch]]:
         """Return who is there, with the stretches of time for which that is so."""
-        present: Counter[int] = Counter()
-        turns: list[tuple[float, int, int]] = []
-        for number in place:
-            pieces = self._pieces.get(number) or self._make_pieces(number)
-            if at is not None:
-                pieces = ((-inf, _at(pieces, at)),)
-            present[pieces[0][1]] += 1
-            if len(pieces) > 1:
-                turns += [(start, before, alike) for (_, before), (start, alike) in pairwise(pieces)]
-        there = {*present} - {_NOBODY}
+        everybody = [self._pieces.get(number) or self._make_pieces(number) for number in place]
         if at is not None:
-            return {frozenset(there): [(at, nextafter(at, inf))]}
+            now = {_at(pieces, at) for pieces in everybody}
+            return {frozenset(now - {_NOBODY}): [(at, nextafter(at, inf))]}
+        present = [0] * (len(self._alike) + 1)  # the last stands for nobody
+        turns: list[tuple[float, int, int]] = []
+        for pieces in everybody:
+            before = pieces[0][1]
+            present[before] += 1
+            for start, alike in pieces[1:]:
+                turns.append((start, before, alike))
+                before = alike
+        there = {number for number, count in enumerate(present[:-1]) if count}
+        turns.sort()
+        turns.append((inf, _NOBODY, _NOBODY))
         found: dict[Crowd, list[Stretch]] = {}
         begun = -inf
         crowd: Crowd | None = None
-        for start, before, after in (*sorted(turns), (inf, _NOBODY, _NOBODY)):
+        for start, before, after in turns:
             if start > begun:
                 if crowd is None:
                     crowd = frozenset(there)
@@ -383,6 +426,8 @@ class Asking:
         number = self._numbers.setdefault(alike, len(self._alike))
         if number == len(self._alike):
             self._alike.append(alike)
+            if kind is WhoKind.EVERYONE or self._doubt_counts:
+                self._shared.add(number)
         return number
 
     def _marks_on(self, held: Held) -> Marks:
@@ -464,6 +509,12 @@ def _orgs_in(asked: Form) -> Iterator[str]:
         if isinstance(rule, OrgIs):
             yield from rule.names
     yield from (org for _, org, _ in _denials_in(asked) if org is not None)
+
+
+def _doubt_counts(asked: Form) -> bool:
+    """Tell whether what might be so of somebody can change anything, not only what surely is."""
+    denied = asked.denials or any(denials for _, denials in asked.permission_denials)
+    return bool(denied) or any(isinstance(rule, Not) for rule in rules_in(asked.rule))
 
 
 def _marks_of(forms: Sequence[Form]) -> dict[Who, Marks]:

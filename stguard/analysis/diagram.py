@@ -66,10 +66,11 @@ class Diagrams:
         if known is not None:
             return known
         ranks, nodes = self._ranks, self._nodes
-        rank = min(ranks[condition], ranks[then], ranks[otherwise])
-        condition_low, condition_high = nodes[condition] if ranks[condition] == rank else (condition, condition)
-        then_low, then_high = nodes[then] if ranks[then] == rank else (then, then)
-        otherwise_low, otherwise_high = nodes[otherwise] if ranks[otherwise] == rank else (otherwise, otherwise)
+        first, second, third = ranks[condition], ranks[then], ranks[otherwise]
+        rank = min(first, second, third)
+        condition_low, condition_high = nodes[condition] if first == rank else (condition, condition)
+        then_low, then_high = nodes[then] if second == rank else (then, then)
+        otherwise_low, otherwise_high = nodes[otherwise] if third == rank else (otherwise, otherwise)
         low = self.either(condition_low, then_low, otherwise_low)
         high = self.either(condition_high, then_high, otherwise_high)
         made = self._node(rank, low, high)

@@ -173,10 +173,8 @@ class _Comparison:
             lines[after][ANONYMOUS, self._because(action, asked, gained=after)] = {None: None}
         pairs: dict[Finding, Where] = {}
         for org in self._orgs_that_differ(asked):
-            for case in asking.cases(org):
-                if case.people not in self._found:
-                    self._found[case.people] = tuple(_findings(case, asked))
-                for found in self._found[case.people]:
+            for case, found_there in self._found_in(asking, org):
+                for found in found_there:
                     if found.roles:  # of which nothing depends on the org
                         pairs.setdefault(found, {})[org] = None
                         continue
@@ -186,6 +184,19 @@ class _Comparison:
             who = " and ".join(f"role:{role}" for role in sorted(found.roles))
             lines[found.gained].setdefault((who, self._because(action, asked, gained=found.gained)), {}).update(where)
         return lines
+
+    def _found_in(self, asking: Asking, org: str | None) -> Iterator[tuple[Case, tuple[Finding, ...]]]:
+        for case in asking.cases(org):
+            found = self._findings(case, asking.asked)
+            if any(len(each.together) > 1 for each in found):
+                yield from ((each, self._findings(each, asking.asked)) for each in case.moments())
+            else:
+                yield case, found
+
+    def _findings(self, case: Case, asked: Sequence[Question]) -> tuple[Finding, ...]:
+        if case.people not in self._found:
+            self._found[case.people] = tuple(_findings(case, asked))
+        return self._found[case.people]
 
     def _told(self, action: str, asked: Sequence[Question], case: Case, found: Finding) -> Iterator[tuple[str, str]]:
         gained = found.gained

@@ -83,6 +83,26 @@ class Alike(NamedTuple):
         prefixes = sorted((prefix, _ordered(marks)) for prefix, marks in self.prefixes)
         return self.kind.value, self.claim or "", _ordered(self.domain), _ordered(self.marks), repr(prefixes)
 
+    def doubts(self) -> frozenset[tuple[str, Mark]]:
+        """Return what might be done with whoever isn't known to be one of these, each with the words for that."""
+        return frozenset(
+            (self.doubt(prefix), mark) for prefix, marks in (("", self.marks), *self.prefixes) for mark in marks
+        )
+
+    def doubt(self, prefix: str) -> str:
+        """Return the words for not knowing whether somebody is one of these, of a `sub` by an issuer or provider."""
+        match self.kind:
+            case WhoKind.EMAIL | WhoKind.DOMAIN:
+                return UNKNOWN_EMAIL
+            case WhoKind.GROUP:
+                return UNKNOWN_GROUPS
+            case WhoKind.CLAIM:
+                return unknown_claim(self.claim or "")
+            case WhoKind.SUB:
+                return unknown_sub(prefix)
+            case _:
+                return ""
+
 
 def _ordered(marks: Marks) -> str:
     return repr(sorted(map(repr, marks)))
@@ -142,17 +162,7 @@ class Fact(NamedTuple):
     @property
     def doubt(self) -> str:
         """Return the words for not knowing it; empty where it isn't about who-keys."""
-        match self.alike and self.alike.kind:
-            case WhoKind.EMAIL | WhoKind.DOMAIN:
-                return UNKNOWN_EMAIL
-            case WhoKind.GROUP:
-                return UNKNOWN_GROUPS
-            case WhoKind.CLAIM if self.alike is not None:
-                return unknown_claim(self.alike.claim or "")
-            case WhoKind.SUB:
-                return unknown_sub(self.prefix or "")
-            case _:
-                return ""
+        return "" if self.alike is None else self.alike.doubt(self.prefix or "")
 
 
 class Choice:

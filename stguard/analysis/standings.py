@@ -131,8 +131,7 @@ class Standings:
             for number in place:
                 for role in self._borne(self.sorts[number]):
                     bearers.setdefault(role, []).append(number)
-        asked = (role for role in bearers if role is None or role in roles)
-        return {number: place[number] for role in asked for number in bearers[role]}
+        return {number: place[number] for role in (None, *roles) for number in bearers.get(role, ())}
 
     def _borne(self, sort: Sort) -> set[str | None]:
         """Return the roles that a sort is given by any policy, and None where rules or forbids name it."""
