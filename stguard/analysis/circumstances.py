@@ -148,8 +148,11 @@ class Case:
         return fact.names or tuple(map(str, self.keys(fact)))
 
 
-Pieces = tuple[tuple[float, int], ...]
-"""From when on a who-key is treated how: by the number of what it then is alike to."""
+Pieces = tuple[tuple[int, int], ...]
+"""From which of some moments on, by rank, a who-key is treated how: by the number of what it then is alike to."""
+
+_BEGINNING: Final = -1
+"""Stands for the rank of the beginning of time."""
 
 Stretch = tuple[float, float]
 """Some time: from Unix seconds until Unix seconds."""
@@ -158,6 +161,8 @@ _ALL_TIME: Final[list[Stretch]] = [(-inf, inf)]
 
 _NOBODY: Final = -1
 """Stands for who is treated as anyone else."""
+
+_NOTHING: Final[frozenset[tuple[str, Mark]]] = frozenset()
 
 _END: Final = (inf, _NOBODY)
 """Ends the pieces of time of everybody."""
@@ -205,9 +210,7 @@ class Asking:
         self._states: Final[dict[object, int]] = {}
         self._alike: Final[list[Alike]] = []
         self._shared: Final[set[int]] = set()
-        self._pieces: Final[dict[int, Pieces]] = {}
         self._shapes: Final[dict[int, Pieces]] = {}
-        self._always: Final[dict[int, int]] = {}
         self._fixed: Final[dict[str | None, tuple[Place, bool]]] = {}
         self._counted: Final[dict[str | None, Counter[int]]] = {}
         self._outcomes: Final[dict[object, Outcome]] = {}
@@ -250,7 +253,7 @@ class Asking:
             crowd = self._changed(org, place, gone, added) if fixed else None
             place = _changed_place(place, gone, added)
         elif fixed:
-            crowd = frozenset({self._always[number] for number in place} - {_NOBODY})
+            crowd = frozenset({self._pieces(number)[0][1] for number in place} - {_NOBODY})
         crowds = self._crowds(place, at) if crowd is None else {crowd: _ALL_TIME}
         known = tuple([side.knows(org) for side in self._sides])
         for largest, inside in self._nested(crowds).items():
@@ -287,6 +290,8 @@ class Asking:
 
     def _common(self, crowd: Crowd) -> frozenset[tuple[str, Mark]]:
         """Return what is done with everyone, and where doubt counts, what might be done with anybody."""
+        if self._shared.isdisjoint(crowd):
+            return _NOTHING
         kinds = (self._alike[number] for number in crowd & self._shared)
         return frozenset(doubt for kind in kinds for doubt in kind.doubts())
 
@@ -300,42 +305,38 @@ class Asking:
             unassigned = self._standings.unassigned(self._marks, org) if self._marks else {}
             if unassigned:
                 place = _changed_place(place, (), unassigned)
-            for number in place:
-                if number not in self._pieces:
-                    self._make_pieces(number)
-            found = self._fixed[org] = (place, place.keys() <= self._always.keys())
+            found = self._fixed[org] = (place, all(len(self._pieces(number)) == 1 for number in place))
         return found
 
     def _changed(self, org: str | None, place: Place, gone: Sequence[int], added: Place) -> Crowd | None:
         """Return who is there after a change, where that is so at every moment; None where it isn't."""
         always = self._counted.get(org)
         if always is None:
-            always = self._counted[org] = Counter(map(self._always.__getitem__, place))
+            always = self._counted[org] = Counter(self._pieces(number)[0][1] for number in place)
         crowd = {*always}
         if gone:
-            fewer = Counter(map(self._always.__getitem__, gone))
+            fewer = Counter(self._pieces(number)[0][1] for number in gone)
             crowd -= {alike for alike, count in fewer.items() if always[alike] == count}
         for number in added:
-            if number not in self._pieces:
-                self._make_pieces(number)
-            if number not in self._always:
+            pieces = self._pieces(number)
+            if len(pieces) > 1:
                 return None
-            crowd.add(self._always[number])
+            crowd.add(pieces[0][1])
         return frozenset(crowd - {_NOBODY})
 
     def _crowds(self, place: Place, at: float | None) -> dict[Crowd, list[Stretch]]:
         """Return who is there, with the stretches of time for which that is so."""
-        everybody = [self._pieces.get(number) or self._make_pieces(number) for number in place]
         if at is not None:
-            now = {_at(pieces, at) for pieces in everybody}
+            now = {next(alike for start, alike in reversed(self._times(number)) if start <= at) for number in place}
             return {frozenset(now - {_NOBODY}): [(at, nextafter(at, inf))]}
+        everybody = [(self._pieces(number), self._standings.shape(number).moments) for number in place]
         present = [0] * (len(self._alike) + 1)  # the last stands for nobody
         turns: list[tuple[float, int, int]] = []
-        for pieces in everybody:
+        for pieces, moments in everybody:
             before = pieces[0][1]
             present[before] += 1
-            for start, alike in pieces[1:]:
-                turns.append((start, before, alike))
+            for rank, alike in pieces[1:]:
+                turns.append((moments[rank], before, alike))
                 before = alike
         there = {number for number, count in enumerate(present[:-1]) if count}
         turns.sort()
@@ -359,25 +360,24 @@ class Asking:
                 crowd = None
         return found
 
-    def _make_pieces(self, number: int) -> Pieces:
-        shape, moments = self._standings.shape(number)
-        pieces = self._shapes.get(shape)
-        if pieces is None:
-            pieces = self._shapes[shape] = self._pieces_of(self._standings.sorts[shape])
-        if len(pieces) == 1:
-            self._always[number] = pieces[0][1]
-        else:
-            pieces = (pieces[0], *[(moments[int(rank)], alike) for rank, alike in pieces[1:]])
-        self._pieces[number] = pieces
-        return pieces
+    def _pieces(self, number: int) -> Pieces:
+        """Return when a sort is treated how, by the ranks of its moments; all sorts of one shape have the same."""
+        shape = self._standings.shape(number).number
+        found = self._shapes.get(shape)
+        if found is None:
+            sort = self._standings.sorts[shape]
+            pieces: list[tuple[int, int]] = []
+            for start in sorted({-inf, *self._edges(sort)} - {inf}):
+                alike = self._alike_to(sort, start)
+                if not pieces or pieces[-1][1] != alike:
+                    pieces.append((_BEGINNING if start == -inf else int(start), alike))
+            found = self._shapes[shape] = tuple(pieces)
+        return found
 
-    def _pieces_of(self, sort: Sort) -> Pieces:
-        pieces: list[tuple[float, int]] = []
-        for start in sorted({-inf, *self._edges(sort)} - {inf}):
-            alike = self._alike_to(sort, start)
-            if not pieces or pieces[-1][1] != alike:
-                pieces.append((start, alike))
-        return tuple(pieces)
+    def _times(self, number: int) -> list[tuple[float, int]]:
+        """Return from which Unix seconds on a sort is treated how."""
+        moments = self._standings.shape(number).moments
+        return [(-inf if rank == _BEGINNING else moments[rank], alike) for rank, alike in self._pieces(number)]
 
     def _edges(self, sort: Sort) -> Iterator[float]:
         """Yield the moments at which something that matters begins or ends."""
@@ -447,18 +447,14 @@ class Asking:
         found: dict[Alike, list[Who]] = {}
         ends = [end for _, end in times]
         for number, keys in place.items():
-            always = self._always.get(number)
-            if always is not None:
-                belongs = {always} if times else set()
-            else:
-                belongs = set()
-                for (start, alike), (until, _) in pairwise((*self._pieces[number], _END)):
-                    if alike == _NOBODY:
-                        continue
-                    first = bisect_right(ends, start)
-                    if first < len(times) and times[first][0] < until:
-                        belongs.add(alike)
-            for alike in belongs - {_NOBODY}:
+            belongs = set()
+            for (start, alike), (until, _) in pairwise((*self._times(number), _END)):
+                if alike == _NOBODY:
+                    continue
+                first = bisect_right(ends, start)
+                if first < len(times) and times[first][0] < until:
+                    belongs.add(alike)
+            for alike in belongs:
                 found.setdefault(self._alike[alike], []).extend(keys)
         return found
 
@@ -492,10 +488,6 @@ def _changed_place(place: Place, gone: Iterable[int], added: Place) -> Place:
         return place
     kept = {number: keys for number, keys in place.items() if number not in {*gone}}
     return kept | {number: [*kept.get(number, ()), *keys] for number, keys in added.items()}
-
-
-def _at(pieces: Pieces, at: float) -> int:
-    return next(alike for start, alike in reversed(pieces) if start <= at)
 
 
 def _denials_in(asked: Form) -> Iterator[tuple[Who, str | None, str | None]]:

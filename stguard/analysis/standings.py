@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
+from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -131,7 +132,8 @@ class Standings:
             for number in place:
                 for role in self._borne(self.sorts[number]):
                     bearers.setdefault(role, []).append(number)
-        return {number: place[number] for role in (None, *roles) for number in bearers.get(role, ())}
+        found = dict.fromkeys(chain.from_iterable(bearers[role] for role in (None, *roles) if role in bearers))
+        return dict(zip(found, map(place.__getitem__, found), strict=True))
 
     def _borne(self, sort: Sort) -> set[str | None]:
         """Return the roles that a sort is given by any policy, and None where rules or forbids name it."""
