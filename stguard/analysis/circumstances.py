@@ -16,7 +16,7 @@ from stguard.analysis.standings import Sort, Standings, sub_of
 from stguard.model import BUILT_IN_PERMISSIONS, EVERY_ORG, Not, OrgIs, Who, WhoKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from stguard.analysis.people import Fact
     from stguard.analysis.question import Form, Question
@@ -49,11 +49,6 @@ class Side:
                 del self._permissions[name]
             self._roles.update(identity.role_names)
             self._permissions.update(identity.permission_names)
-
-    def knows(self, org: str | None) -> bool:
-        """Tell whether the policy can be asked in an org."""
-        parts = self.policy.parts
-        return org is None or parts.orgs_from_identity or (parts.orgs is not None and org in parts.orgs)
 
     def sent(self, action: str, asked: Question) -> Iterator[tuple[str, bool, str, Effect | str]]:
         """Yield what an identity source may send that changes anything: the kind, whether for an org, the name.
@@ -109,33 +104,43 @@ class Case:
         people: everybody.
         answers: of each policy.
         allowed: when each policy allows it.
-        moments: yields the same for the times at which others are there: only some of these people. What somebody is
-            allowed for one fact about them alone is the same then; facts that it takes together need not occur at one
-            time.
+        place: the who-keys of the org, by sort.
+        crowds: who is there when, all of them a part of these people.
     """
+
+    __slots__ = ("_asking", "_members", "allowed", "answers", "crowds", "org", "people", "place")
 
     def __init__(
         self,
+        asking: Asking,
         org: str | None,
+        place: Place,
+        crowds: Mapping[Crowd, Sequence[Stretch]],
         outcome: Outcome,
-        sent: Mapping[Sent, Sequence[str]],
-        members: Callable[[], Mapping[Alike, Sequence[Who]]],
-        moments: Callable[[], Iterator[Case]],
     ) -> None:
-        """Take the org, the outcome, the names of what is sent, what finds the who-keys of the facts, and `moments`."""
-        self.org: Final = org
-        self.people, self.answers, self.allowed = outcome
-        self._sent: Final = sent
-        self._find: Final = members
+        """Take what asks, where, who is there when, and what follows."""
+        self._asking: Final = asking
         self._members: Mapping[Alike, Sequence[Who]] | None = None
-        self.moments: Final = moments
+        self.org: Final = org
+        self.place: Final = place
+        self.crowds: Final = crowds
+        self.people, self.answers, self.allowed = outcome
+
+    def moments(self) -> Iterator[Case]:
+        """Yield the same for each of the crowds: these are the people that are there at one time.
+
+        What somebody is allowed for one fact about them alone is the same in all; facts that it takes together need not
+        occur at one time.
+        """
+        for crowd, times in self.crowds.items():
+            yield self._asking.case(self.org, self.place, crowd, {crowd: times})
 
     def keys(self, fact: Fact) -> tuple[Who, ...]:
         """Return the who-keys that a fact is about; empty where it is about none."""
         if fact.alike is None:
             return ()
         if self._members is None:
-            self._members = self._find()
+            self._members = self._asking.members(self.place, sorted(chain.from_iterable(self.crowds.values())))
         found = self._members[fact.alike]
         if fact.prefix is not None:
             found = [Who(WhoKind.SUB, f"{fact.prefix}|{sub_of(who)}") for who in found]
@@ -144,7 +149,7 @@ class Case:
     def names(self, fact: Fact) -> tuple[str, ...]:
         """Return what a fact is about in words: who-keys, what an identity source sends, what isn't known."""
         if fact.sent is not None:
-            return tuple(f"{fact.sent.kind}:{name}" for name in self._sent[fact.sent])
+            return tuple(f"{fact.sent.kind}:{name}" for name in self._asking.sent[fact.sent])
         return fact.names or tuple(map(str, self.keys(fact)))
 
 
@@ -202,16 +207,16 @@ class Asking:
             {role: renamed_effect(effect, its) for role, effect in effects_of(asked, side.policy.roles).items()}
             for side, asked, its in zip(sides, self.asked, names, strict=True)
         ]
-        self._roles: Final = dict.fromkeys(role for effects in self._effects for role in effects)
+        self._roles: Final = frozenset(role for effects in self._effects for role in effects)
         self._marks: Final = _marks_of(self._forms)
         self._doubt_counts: Final = any(map(_doubt_counts, self._forms))
-        self._sent: Final = self._sort_sent(action, names)
+        self.sent: Final = self._sort_sent(action, names)
         self._numbers: Final[dict[Alike, int]] = {}
         self._states: Final[dict[object, int]] = {}
         self._alike: Final[list[Alike]] = []
         self._shared: Final[set[int]] = set()
         self._shapes: Final[dict[int, Pieces]] = {}
-        self._fixed: Final[dict[str | None, tuple[Place, bool]]] = {}
+        self._fixed: Final[dict[str | None, tuple[Place, Crowd | None]]] = {}
         self._counted: Final[dict[str | None, Counter[int]]] = {}
         self._outcomes: Final[dict[object, Outcome]] = {}
         self._worked_out: Final = {} if worked_out is None else worked_out
@@ -245,38 +250,21 @@ class Asking:
             at: Unix seconds; None: at every moment.
             instead: who-keys by the sort that they no longer belong to, and by the one they now do; None for none.
         """
-        place, fixed = self._there(org)
-        crowd: Crowd | None = None
+        place, crowd = self._there(org)
         if instead is not None:
             taken, added = instead
             gone = [number for number, keys in taken.items() if number in place and {*place[number]} <= {*keys}]
-            crowd = self._changed(org, place, gone, added) if fixed else None
+            crowd = None if crowd is None else self._changed(org, place, gone, added)
             place = _changed_place(place, gone, added)
-        elif fixed:
-            crowd = frozenset({self._pieces(number)[0][1] for number in place} - {_NOBODY})
-        crowds = self._crowds(place, at) if crowd is None else {crowd: _ALL_TIME}
-        known = tuple([side.knows(org) for side in self._sides])
-        for largest, inside in self._nested(crowds).items():
-            yield self._case(org, known, place, largest, inside)
+        if crowd is not None:
+            yield self.case(org, place, crowd, {crowd: _ALL_TIME})
+            return
+        for largest, inside in self._nested(self._crowds(place, at)).items():
+            yield self.case(org, place, largest, inside)
 
-    def _case(
-        self,
-        org: str | None,
-        known: tuple[bool, ...],
-        place: Place,
-        crowd: Crowd,
-        crowds: Mapping[Crowd, Sequence[Stretch]],
-    ) -> Case:
-        """Return the case of a crowd, for the times of all crowds that are a part of it."""
-
-        def members() -> Mapping[Alike, Sequence[Who]]:
-            return self._members(place, sorted(chain.from_iterable(crowds.values())))
-
-        def moments() -> Iterator[Case]:
-            for each, times in crowds.items():
-                yield self._case(org, known, place, each, {each: times})
-
-        return Case(org, self._outcome(org, known, crowd), self._sent, members, moments)
+    def case(self, org: str | None, place: Place, crowd: Crowd, crowds: Mapping[Crowd, Sequence[Stretch]]) -> Case:
+        """Return the case of a crowd, for the times of crowds that are a part of it."""
+        return Case(self, org, place, crowds, self._outcome(org, crowd))
 
     def _nested(self, crowds: Mapping[Crowd, Sequence[Stretch]]) -> Mapping[Crowd, Mapping[Crowd, Sequence[Stretch]]]:
         """Return the crowds that are a part of no other, each with those that are a part of it, and with itself."""
@@ -297,15 +285,18 @@ class Asking:
 
     # --- who is there when
 
-    def _there(self, org: str | None) -> tuple[Place, bool]:
-        """Return the who-keys of an org, and whether each is treated alike at every moment."""
+    def _there(self, org: str | None) -> tuple[Place, Crowd | None]:
+        """Return the who-keys of an org, and the crowd that they are at every moment; None where that varies."""
         found = self._fixed.get(org)
         if found is None:
             place = self._standings.bearing(self._roles, org)
             unassigned = self._standings.unassigned(self._marks, org) if self._marks else {}
             if unassigned:
                 place = _changed_place(place, (), unassigned)
-            found = self._fixed[org] = (place, all(len(self._pieces(number)) == 1 for number in place))
+            everybody = [*map(self._pieces, place)]
+            varies = max(map(len, everybody), default=1) > 1
+            crowd = None if varies else frozenset({pieces[0][1] for pieces in everybody} - {_NOBODY})
+            found = self._fixed[org] = (place, crowd)
         return found
 
     def _changed(self, org: str | None, place: Place, gone: Sequence[int], added: Place) -> Crowd | None:
@@ -442,7 +433,7 @@ class Asking:
             marks.update(self._marks.get(named, ()))
         return frozenset(marks)
 
-    def _members(self, place: Place, times: Sequence[Stretch]) -> Mapping[Alike, Sequence[Who]]:
+    def members(self, place: Place, times: Sequence[Stretch]) -> Mapping[Alike, Sequence[Who]]:
         """Return by kind who belongs to it at some time within stretches of time."""
         found: dict[Alike, list[Who]] = {}
         ends = [end for _, end in times]
@@ -460,13 +451,14 @@ class Asking:
 
     # --- what follows
 
-    def _outcome(self, org: str | None, known: tuple[bool, ...], crowd: Crowd) -> Outcome:
+    def _outcome(self, org: str | None, crowd: Crowd) -> Outcome:
         # Orgs that the question doesn't name are all one to it.
+        known = self._standings.known(org)
         place = (known, org is not None, org if org in self._orgs else None)
         outcome = self._outcomes.get((crowd, place))
         if outcome is None:
             named = frozenset(self._alike[number] for number in crowd)
-            key = (self._forms, frozenset(self._sent), named, place)
+            key = (self._forms, frozenset(self.sent), named, place)
             outcome = self._worked_out.get(key)
             if outcome is None:
                 try:
@@ -477,7 +469,7 @@ class Asking:
         return outcome
 
     def _work_out(self, org: str | None, named: frozenset[Alike], known: tuple[bool, ...]) -> Outcome:
-        people = People(Diagrams(), named, self._sent, org=org is not None)
+        people = People(Diagrams(), named, self.sent, org=org is not None)
         answers = tuple(Answer(people, form, number, org=org) for number, form in enumerate(self._forms))
         allowed = (answer.allowed() if knows else NEVER for knows, answer in zip(known, answers, strict=True))
         return Outcome(people, answers, tuple(allowed))

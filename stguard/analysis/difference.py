@@ -149,7 +149,7 @@ class _Comparison:
         return frozenset(term.role for _, term in old ^ new)
 
     def _known_alike(self, org: str | None) -> bool:
-        return len({side.knows(org) for side in self._sides}) == 1
+        return len({*self._standings.known(org)}) == 1
 
     def _orgs_that_differ(self, asked: Sequence[Question]) -> Sequence[str | None]:
         """Return the orgs in which the policies may answer a question differently."""
@@ -173,30 +173,27 @@ class _Comparison:
             lines[after][ANONYMOUS, self._because(action, asked, gained=after)] = {None: None}
         pairs: dict[Finding, Where] = {}
         for org in self._orgs_that_differ(asked):
-            for case, found_there in self._found_in(asking, org):
-                for found in found_there:
-                    if found.roles:  # of which nothing depends on the org
-                        pairs.setdefault(found, {})[org] = None
-                        continue
-                    for line in self._told(action, asked, case, found):
-                        lines[found.gained].setdefault(line, {})[org] = None
+            for whole in asking.cases(org):
+                for case, changes in self._found_in(whole, asked):
+                    for found in changes:
+                        if found.roles:  # of which nothing depends on the org
+                            pairs.setdefault(found, {})[org] = None
+                            continue
+                        for line in self._told(action, asked, case, found):
+                            lines[found.gained].setdefault(line, {})[org] = None
         for found, where in pairs.items():
             who = " and ".join(f"role:{role}" for role in sorted(found.roles))
             lines[found.gained].setdefault((who, self._because(action, asked, gained=found.gained)), {}).update(where)
         return lines
 
-    def _found_in(self, asking: Asking, org: str | None) -> Iterator[tuple[Case, tuple[Finding, ...]]]:
-        for case in asking.cases(org):
-            found = self._findings(case, asking.asked)
-            if any(len(each.together) > 1 for each in found):
-                yield from ((each, self._findings(each, asking.asked)) for each in case.moments())
-            else:
-                yield case, found
-
-    def _findings(self, case: Case, asked: Sequence[Question]) -> tuple[Finding, ...]:
-        if case.people not in self._found:
-            self._found[case.people] = tuple(_findings(case, asked))
-        return self._found[case.people]
+    def _found_in(self, case: Case, asked: Sequence[Question]) -> Sequence[tuple[Case, tuple[Finding, ...]]]:
+        """Return who gains and loses something, moment by moment where it takes several facts together."""
+        found = self._found.get(case.people)
+        if found is None:
+            found = self._found[case.people] = tuple(_findings(case, asked))
+        if len(case.crowds) > 1 and any(len(each.together) > 1 for each in found):
+            return [pair for each in case.moments() for pair in self._found_in(each, asked)]
+        return ((case, found),)
 
     def _told(self, action: str, asked: Sequence[Question], case: Case, found: Finding) -> Iterator[tuple[str, str]]:
         gained = found.gained

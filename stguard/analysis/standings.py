@@ -87,8 +87,16 @@ class Standings:
         self._by_sub: Final[dict[str | None, dict[str, list[Who]]]] = {}
         self._domains: Final[dict[str | None, dict[str, list[Who]]]] = {}
         self._given: Final[dict[str | None, dict[Who, Terms]]] = {}
+        self._known: Final[dict[str | None, tuple[bool, ...]]] = {}
         self._nothing: Final[Terms] = (frozenset(),) * len(self._policies)
         self.sorts: Final[list[Sort]] = []
+
+    def known(self, org: str | None) -> tuple[bool, ...]:
+        """Tell of each policy whether it can be asked in an org."""
+        found = self._known.get(org)
+        if found is None:
+            found = self._known[org] = tuple(_knows(policy.parts, org) for policy in self._policies)
+        return found
 
     def assignments(self, number: int, org: str | None) -> list[Assignment]:
         """Return the assignments of one of the policies that count in an org."""
@@ -132,8 +140,8 @@ class Standings:
             for number in place:
                 for role in self._borne(self.sorts[number]):
                     bearers.setdefault(role, []).append(number)
-        found = dict.fromkeys(chain.from_iterable(bearers[role] for role in (None, *roles) if role in bearers))
-        return dict(zip(found, map(place.__getitem__, found), strict=True))
+        bearing = [bearers[role] for role in bearers.keys() & roles]
+        return {number: place[number] for number in chain(bearers.get(None, ()), *bearing)}
 
     def _borne(self, sort: Sort) -> set[str | None]:
         """Return the roles that a sort is given by any policy, and None where rules or forbids name it."""
@@ -257,6 +265,10 @@ def _ranked(sort: Sort, ranks: Mapping[float, float]) -> Sort:
 def sub_of(who: Who) -> str:
     """Return a `sub` without its issuer or provider."""
     return who.value.partition("|")[2]
+
+
+def _knows(parts: PolicyParts, org: str | None) -> bool:
+    return org is None or parts.orgs_from_identity or (parts.orgs is not None and org in parts.orgs)
 
 
 def _by_org(policy: Policy) -> dict[str | None, list[Assignment]]:
