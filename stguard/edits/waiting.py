@@ -102,10 +102,15 @@ class Waiting(Protocol):
     """Keep the changes of one policy that wait, and those that were declined until their authors have seen it.
 
     INVARIANT: of all who approve, decline or withdraw a change at one moment, one succeeds.
+
+    Attributes:
+        damaged: how many changes could not be read, as of the last look.
     """
 
+    damaged: int
+
     def all(self) -> tuple[Pending, ...]:
-        """Return what waits, the oldest first; what is damaged is left out.
+        """Return what waits, the oldest first; what is damaged is left out and counted.
 
         Raises:
             FileError: it can't be read.
@@ -159,12 +164,13 @@ class Waiting(Protocol):
 
 
 class FileWaiting:
-    """Keep them in a file beside the policy."""
+    """Keep them in a file beside the policy; one that is damaged is set aside by the next that is written."""
 
     def __init__(self, policy: Path) -> None:
         """Take the policy's file or folder."""
         self._policy: Final = policy
         self._place: Final = home(policy) / FOLDER / files.real(policy).name / "waiting.json"
+        self.damaged = 0
 
     def all(self) -> tuple[Pending, ...]:
         """Return what waits, the oldest first."""
@@ -217,8 +223,9 @@ class FileWaiting:
         try:
             told = [] if data is None else json.loads(data)
         except (ValueError, RecursionError):
-            told = []
-        read = [_pending(each) for each in told] if isinstance(told, list) else []
+            told = None
+        read = [_pending(each) for each in (told if isinstance(told, list) else [None])]
+        self.damaged = read.count(None)
         return [each for each in read if each is not None and not each.over]
 
     def _write(self, pending: list[Pending]) -> None:
@@ -226,8 +233,12 @@ class FileWaiting:
             self._place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise files.FileError(f"can't keep the change in {self._place.parent}: {files.cause(error)}") from error
-        data = json.dumps([asdict(each) for each in pending]).encode()
-        with files.Replacement({files.real(self._place): data}) as ready:
+        contents = {}
+        damaged = files.content(self._place) if self.damaged else None
+        if damaged is not None:
+            contents[self._place.with_name(f"waiting-damaged-{files.digest(damaged)[:12]}.json")] = damaged
+        contents[self._place] = json.dumps([asdict(each) for each in pending]).encode()
+        with files.Replacement({files.real(place): data for place, data in contents.items()}) as ready:
             ready.commit({})
 
 
@@ -246,6 +257,7 @@ class TableWaiting:
         self._documents: Final = documents
         self._board: Final = board
         self._settled: Final = settled
+        self.damaged = 0
 
     def all(self) -> tuple[Pending, ...]:
         """Return what waits, the oldest first."""
@@ -292,7 +304,9 @@ class TableWaiting:
 
     def _known(self) -> tuple[Pending, ...]:
         read = [(name, _pending(told)) for name, told in self._documents.all().items()]
-        found = [each for name, each in read if each is not None and each.id == name and not each.over]
+        sound = [each for name, each in read if each is not None and each.id == name]
+        self.damaged = len(read) - len(sound)
+        found = [each for each in sound if not each.over]
         left = [each for each in found if each.answer is not None or self._settled.get(each.id) is None]
         return tuple(sorted(left, key=lambda each: each.time))
 

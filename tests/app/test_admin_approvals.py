@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -272,6 +273,20 @@ def test_what_does_more_than_was_seen_by_the_time_of_the_click_is_not_approved(
     at = press(at, "Approve")  # it was drawn anew
     assert "Approved" in told(at)
     assert file(admin).read_text() != before
+
+
+def test_what_is_damaged_is_told_and_the_rest_still_waits(admin: Any, shown: Any) -> None:
+    propose(admin)
+    place = file(admin).parent / ".stguard" / "policy.yaml" / "waiting.json"
+    place.write_text(json.dumps([{"title": 1}, *json.loads(place.read_text())]), encoding="utf-8")
+    at = open_tab(admin.run("kim"), "approvals")
+    assert "1 of the changes that wait can't be read and are left out" in shown(at)
+    assert "Look at it" in labels(at)
+    place.write_text("cut off", encoding="utf-8")
+    assert "can't be read" in shown(open_tab(admin.run("kim"), "approvals"))
+    propose(admin, to="email:otto@acme.com")
+    assert [each.read_text() for each in place.parent.glob("waiting-damaged-*")] == ["cut off"]
+    assert "can't be read" not in shown(open_tab(admin.run("kim"), "approvals"))
 
 
 # --- its author -------------------------------------------------------------------------------------------------------

@@ -147,8 +147,10 @@ def test_what_was_declined_is_kept_for_its_author_and_bounded(places: tuple[Plac
     assert len(here.all()) == 1, "what was declined takes no room from what waits"
 
 
-@pytest.mark.parametrize("damage", ["nonsense", '{"a": 1}', '[{"title": 1}, 5, null]'])
-def test_what_is_damaged_is_left_out(tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize(
+    ("damage", "entries"), [("nonsense", 1), ('{"a": 1}', 1), ('[{"title": 1}, 5, null]', 3), ("[]", 0)]
+)
+def test_what_is_damaged_is_left_out_and_counted_and_kept_aside(tmp_path: Path, damage: str, entries: int) -> None:
     (tmp_path / "policy.yaml").write_text(POLICY)
     store = FileWaiting(tmp_path / "policy.yaml")
     store.put(pending(0, at=time.time()))
@@ -156,8 +158,12 @@ def test_what_is_damaged_is_left_out(tmp_path: Path, damage: str) -> None:
     assert json.loads(place.read_text())
     place.write_text(damage)
     assert store.all() == ()
+    assert store.damaged == entries
     store.put(pending(1, at=time.time()))
     assert len(store.all()) == 1
+    assert store.damaged == 0
+    aside = [each.read_text() for each in place.parent.glob("waiting-damaged-*.json")]
+    assert aside == ([damage] if entries else [])
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,12 @@ def draw(asked: Standing) -> None:
     again = changes.pending(TAB)
     if again is not None:
         changes.draw(asked, again)
+    if store.damaged:
+        st.warning(
+            f"{store.damaged} of the changes that wait can't be read and are left out. Nothing of them is in force; "
+            "who proposed them can do so again.",
+            icon=":material/warning:",
+        )
     if not found:
         st.info("No change is waiting for approval.", icon=":material/check_circle:")
     if seconds.are_required(asked):

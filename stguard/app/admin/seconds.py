@@ -44,10 +44,10 @@ def waiting(asked: Standing) -> Waiting | None:
 
 
 def count(asked: Standing) -> int:
-    """Return how many changes wait, or were declined and are of who asks; 0 where they can't be read."""
+    """Return how many changes wait, were declined and are of who asks, or are damaged; 0 where none can be read."""
     place = waiting(asked)
     try:
-        return 0 if place is None else len(place.all()) + len(declined(asked, place))
+        return 0 if place is None else len(place.all()) + len(declined(asked, place)) + place.damaged
     except edits.FileError:
         return 0
 
