@@ -84,6 +84,15 @@ def test_who_holds_neither_permission_finds_no_such_page(admin: Any, menu: Any, 
     assert not at.dataframe
 
 
+def test_called_inside_a_page_it_says_where_it_belongs(desk: Any, caplog: pytest.LogCaptureFixture) -> None:
+    desk.policy(POLICY).main("""
+        def home(): sg.admin_page()
+        sg.navigation([st.Page(home, default=True)]).run()
+    """)
+    desk.run("ada")
+    assert "inside page `home`; it makes a page of its own: list it in the entry script" in caplog.text
+
+
 def test_nobody_signed_in_is_led_to_sign_in(admin: Any, shown: Any) -> None:
     at = admin.run(None)
     assert "Access control" not in shown(at)

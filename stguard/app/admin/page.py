@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
-from stguard.app import screens
+from stguard.app import private, screens
 from stguard.app.admin import (
     access,
     approvals,
@@ -21,9 +21,10 @@ from stguard.app.admin import (
     seconds,
 )
 from stguard.app.guard import requires
+from stguard.app.place import here_in
 from stguard.app.private import StreamlitPage
 from stguard.app.standing import Standing, standing, standing_or_none
-from stguard.errors import ConfigurationError
+from stguard.errors import ConfigurationError, quote
 from stguard.model import Reason
 from stguard.policy import Policy
 
@@ -69,8 +70,15 @@ def admin_page(
             Who can write the policy's files on the server needs nobody.
 
     Raises:
-        ConfigurationError: called outside a script run.
+        ConfigurationError: called outside a script run, or while a page runs, where it would draw nothing.
     """
+    ctx = private.context()
+    inside = None if ctx is None else here_in(ctx).page
+    if inside is not None:
+        raise ConfigurationError(
+            f"admin_page() was called inside page {quote(inside)}; it makes a page of its own: list it in the entry "
+            "script, sg.navigation([..., sg.admin_page()]).run()"
+        )
 
     @requires("policy:view")
     def draw() -> None:
