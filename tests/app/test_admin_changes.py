@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stguard import edits
+from stguard.analysis import Change
+from stguard.app.admin import changes
 from stguard.edits.history import FileHistory
 from stguard.policy import Policy
 
@@ -641,3 +643,10 @@ def test_a_policy_that_code_has_built_is_only_looked_at(admin: Any) -> None:
         at = open_tab(at, tab)
         assert not at.exception
         assert PREVIEW not in [each.label for each in at.button]
+
+
+def test_a_name_that_differs_in_what_is_drawn_as_nothing_is_shown_with_it(admin: Any) -> None:
+    policy = Policy.load(file(admin))
+    change = Change(who="group:ops\u200b", org=None, action="report:view", because="assignment `x` gives role `viewer`")
+    (line,) = changes.grouped(policy, [change], {})
+    assert "u200b" in line

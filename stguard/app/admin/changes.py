@@ -462,7 +462,7 @@ def grouped(policy: Policy, changes: Sequence[Change], names: Mapping[str, str])
             else (" outside any organization" if policy.multi_tenant and who not in ("anonymous", "signed_in") else "")
         )
         because = "; ".join(list(why[who, org])[:3])
-        shown = plain(names.get(who) or words.key_shown(who))
+        shown = plain(names.get(who) or words.key_shown(diffs.visible(who)))
         lines.append(f"**{shown}**{where}: {plain(', '.join(actions))}  \n:gray[{_sentence(because)}]")
     return lines
 
