@@ -281,14 +281,19 @@ def show_view(asked: Standing) -> None:
         if drawn[1] != view.ended:
             st.rerun()  # it ended in the middle of the run
         return
-    say_not_heard(view)
+    pressed, view.pressed = view.pressed, False
     who = plain(view.target.shown)
     with (
         private.main_area(),
         st.container(key="stguard_view", horizontal=True, vertical_alignment="center", gap="small"),
     ):
         if view.ended is None:
-            st.warning(f"You see the app as **{who}**. Nothing can be done here.", icon=VIEWING)
+            if pressed:  # not a toast, which would cover the button that ends it
+                st.error(
+                    f"You see the app as **{who}**. Nothing can be done here: your click did nothing.", icon=VIEWING
+                )
+            else:
+                st.warning(f"You see the app as **{who}**. Nothing can be done here.", icon=VIEWING)
         else:
             st.warning(f"You no longer see the app as **{who}**. {view.ended}", icon=VIEWING)
         st.html(_IN_SIGHT)
@@ -297,7 +302,7 @@ def show_view(asked: Standing) -> None:
 
 
 def say_not_heard(view: viewing.View | None) -> None:
-    """Say that what was clicked did nothing, once."""
+    """Say that what was clicked in a fragment did nothing, once: the banner isn't drawn then."""
     if view is not None and view.pressed:
         view.pressed = False
         st.toast(f"You are looking at the app as {plain(view.target.shown)}; nothing can be done here.", icon=VIEWING)

@@ -231,13 +231,14 @@ def test_the_twin_as_oneself_it_is_done(app: Any, go: Any, deed: str) -> None:
     assert wrote(app)
 
 
-def test_a_click_that_did_nothing_is_told(app: Any) -> None:
+def test_a_click_that_did_nothing_is_told_beside_the_way_to_stop_and_covers_it_with_nothing(app: Any) -> None:
     at = person(app.run("ada"), "vera")
-    assert not at.toast  # the click that began it did something
+    assert not at.error  # the click that began it did something
     press(at, "Approve")
-    assert ["nothing can be done here" in toast.value for toast in at.toast] == [True]
-    at.run()
+    assert ["your click did nothing" in error.value for error in at.error] == [True]
     assert not at.toast
+    at.run()
+    assert not at.error
 
 
 def test_the_admin_page_changes_nothing_while_looking(app: Any, go: Any, shown: Any) -> None:
