@@ -235,7 +235,7 @@ def test_a_click_that_did_nothing_is_told_beside_the_way_to_stop_and_covers_it_w
     at = person(app.run("ada"), "vera")
     assert not at.error  # the click that began it did something
     press(at, "Approve")
-    assert ["your click did nothing" in error.value for error in at.error] == [True]
+    assert ["Your click did nothing" in error.value for error in at.error] == [True]
     assert not at.toast
     at.run()
     assert not at.error

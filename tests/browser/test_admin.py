@@ -158,7 +158,7 @@ def test_an_admin_sees_the_app_as_somebody_and_can_do_nothing_there(
         # A click does nothing, and says so.
         links(ann, "Reports").click()
         ann.get_by_role("button", name="Export").click()
-        expect(ann.get_by_text("your click did nothing")).to_be_visible()
+        expect(ann.get_by_text("Your click did nothing")).to_be_visible()
         expect(banner).to_be_visible()
 
         # Back where it began.
