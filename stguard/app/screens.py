@@ -288,12 +288,9 @@ def show_view(asked: Standing) -> None:
         st.container(key="stguard_view", horizontal=True, vertical_alignment="center", gap="small"),
     ):
         if view.ended is None:
-            if pressed:  # not a toast, which would cover the button that ends it
-                st.error(
-                    f"You see the app as **{who}**. Nothing can be done here: your click did nothing.", icon=VIEWING
-                )
-            else:
-                st.warning(f"You see the app as **{who}**. Nothing can be done here.", icon=VIEWING)
+            # Not a toast, which would cover the button that ends it; and short, so that the button stays beside it.
+            say, told = (st.error, "Your click did nothing") if pressed else (st.warning, "Nothing can be done")
+            say(f"You see the app as **{who}**. {told} here.", icon=VIEWING)
         else:
             st.warning(f"You no longer see the app as **{who}**. {view.ended}", icon=VIEWING)
         st.html(_IN_SIGHT)
