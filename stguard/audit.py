@@ -1,4 +1,4 @@
-"""The audit trail: what was decided and edited, as records for programs, told to a file or a function.
+"""The audit trail: what was decided and edited, as records for programs, told to a file, a logger or a function.
 
 A record holds ids, never claims, tokens, names or e-mails (an id is what the provider calls somebody, `iss|sub`; some
 providers put an e-mail there). Telling never waits and never fails: a sink that is slow or broken costs records, which
@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
@@ -222,11 +222,11 @@ class Trail:
                 self._waiting.task_done()
 
 
-def trail_to(audit: str | Path | Sink, *, also: Sink | None = None) -> Trail:
-    """Return a trail to a file of JSON lines, or to a function.
+def trail_to(audit: str | Path | logging.Logger | Sink, *, also: Sink | None = None) -> Trail:
+    """Return a trail to a file of JSON lines, to a logger, or to a function.
 
     Args:
-        audit: the file, or the function.
+        audit: the file, the logger or the function.
         also: a second function that is told, whatever becomes of the first; None for none.
 
     Raises:
@@ -234,11 +234,24 @@ def trail_to(audit: str | Path | Sink, *, also: Sink | None = None) -> Trail:
     """
     if isinstance(audit, str | Path):
         sink = _file(Path(audit))
+    elif isinstance(audit, logging.Logger):
+        sink = partial(_log_to, audit)
     elif callable(audit):
         sink = audit
     else:
-        raise ConfigurationError(f"audit is a file's path or a function, got {quote(type(audit).__name__)}")
+        raise ConfigurationError(f"audit is a file's path, a logger or a function, got {quote(type(audit).__name__)}")
     return Trail(sink, also=None if also is None else Trail(also))
+
+
+def _log_to(logger: logging.Logger, record: Record) -> None:
+    """Log a record: in words, and its fields for a formatter of programs; what it can't handle raises."""
+    fields = record.as_json()
+    said = (
+        "%(event)s %(action)s by %(subject)s: %(reason)s"
+        if record.allowed
+        else ("%(event)s %(action)s refused to %(subject)s: %(reason)s")
+    )
+    logger.info(said, {key: fields[key] for key in ("event", "action", "subject", "reason")}, extra=fields)
 
 
 def _file(path: Path) -> Sink:

@@ -48,7 +48,7 @@ from stguard.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from stguard.engine import Block
 
@@ -240,8 +240,24 @@ def _no_fact(view: View, *, org_matters: bool) -> Reason:
     if org_matters and view.tables.multi_tenant and view.org is None:
         if view.asked is not None and view.separated:
             return Reason.SEPARATED
-        return Reason.NO_ORG if view.asked is None else Reason.NOT_A_MEMBER
+        if view.asked is None:
+            return Reason.NO_ORG
+        return Reason.UNKNOWN if any(_may_hold(view)) else Reason.NOT_A_MEMBER
     return Reason.UNKNOWN
+
+
+def _may_hold(view: View) -> Iterator[str]:
+    """Yield the facts that aren't known and by which the subject might hold a role in the org that is asked for."""
+    subject = view.subject
+    if subject is None:
+        return
+    if "memberships" in subject.unknown:
+        yield "memberships"
+    for fact in holdings_of(view.tables, subject).doubts:
+        rows = view.tables.doubtful[fact]
+        there = (row for org in (view.asked, EVERY_ORG) for row in rows.get(org, ()))
+        if any(since < view.until and view.since < until for _, _, since, until, _ in there):
+            yield fact
 
 
 def _blame_permission(view: View, number: int) -> Cause:
@@ -378,15 +394,18 @@ def _to_role(view: View, number: int) -> list[Way]:
 def _to_know(view: View, number: int) -> list[Way]:
     """Return what would have to be known, when a role might be held for all that is known."""
     subject = view.subject
-    if subject is None or (view.org is None and view.tables.multi_tenant) or not view.maybe_roles >> number & 1:
+    if subject is None or not view.maybe_roles >> number & 1:
         return []
-    facts = ["memberships", f"roles:{view.org}"] if view.tables.multi_tenant else []
+    place = view.org or view.asked
+    if place is None and view.tables.multi_tenant:
+        return []
+    facts = ["memberships", f"roles:{place}"] if view.tables.multi_tenant else []
     if not view.tables.multi_tenant or view.tables.cross_org:
         facts.append("roles")
     mask = 1 << number
     for fact in holdings_of(view.tables, subject).doubts:
         rows = view.tables.doubtful[fact]
-        if any(view.tables.holds[row[0]] & mask for org in (view.org, EVERY_ORG) for row in rows.get(org, ())):
+        if any(view.tables.holds[row[0]] & mask for org in (place, EVERY_ORG) for row in rows.get(org, ())):
             facts.append(fact)
     return [(f"to know the {fact.partition(':')[0]}: {_why(view, fact)}",) for fact in facts if _why(view, fact)]
 

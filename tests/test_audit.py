@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import stat
 import threading
 from typing import TYPE_CHECKING, Any
@@ -98,7 +99,7 @@ def test_a_failing_sink_and_a_record_that_cannot_be_made_are_counted_and_logged_
 def test_a_file_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no such file or directory"):
         trail_to(tmp_path / "missing" / "audit.jsonl")
-    with pytest.raises(ConfigurationError, match="audit is a file's path or a function"):
+    with pytest.raises(ConfigurationError, match="audit is a file's path, a logger or a function"):
         trail_to(7)  # type: ignore[arg-type]
 
 
@@ -127,3 +128,16 @@ def test_where_there_is_no_thread_a_record_waits_and_nothing_is_raised(monkeypat
     trail.tell(record)
     trail.flush()
     assert len(told) == 2
+
+
+def test_a_logger_gets_a_sentence_and_the_fields(caplog: pytest.LogCaptureFixture) -> None:
+    trail = trail_to(logging.getLogger("acme.audit"))
+    with caplog.at_level(logging.INFO, logger="acme.audit"):
+        trail.tell(record)
+        trail.tell(lambda: record(allowed=True, reason="granted"))
+        trail.flush()
+    refused, allowed = caplog.records
+    assert refused.getMessage() == "decision report:view refused to https://i|ann: not_granted"
+    assert allowed.getMessage() == "decision report:view by https://i|ann: granted"
+    assert {key: getattr(refused, key) for key in record().as_json()} == record().as_json()
+    assert trail.counts.failed == 0

@@ -224,7 +224,7 @@ class _Comparison:
         apart = [{frozenset(each.roles) for each in side.policy.parts.separations} for side in self._sides]
         if apart[0] != apart[1] and asked[0].separations != asked[1].separations:
             return "the roles that nobody may hold together changed"
-        denials = [_denials(question) for question in asked]
+        denials = [denials_in(question) for question in asked]
         changed = denials[0] - denials[1] if gained else denials[1] - denials[0]
         if changed:
             side = old if gained else new
@@ -291,7 +291,8 @@ def _names(asked: Sequence[Question]) -> set[str]:
     return {name for question in asked for name, _ in question.permission_denials}
 
 
-def _denials(asked: Question) -> frozenset[tuple[Who, str | None]]:
+def denials_in(asked: Question) -> frozenset[tuple[Who, str | None]]:
+    """Return whom forbids name in a question, and where."""
     return asked.denials.union(*(denials for _, denials in asked.permission_denials))
 
 

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 from stguard.analysis.circumstances import ANY_OTHER_ORG, Asking, Side, orgs_of
 from stguard.analysis.cover import cover
-from stguard.analysis.difference import ANONYMOUS, SIGNED_IN, visitor_may
+from stguard.analysis.difference import ANONYMOUS, SIGNED_IN, denials_in, visitor_may
 from stguard.analysis.question import THIS
 from stguard.analysis.standings import Standings
 from stguard.errors import quote
-from stguard.model import EVERY_ORG
+from stguard.model import EVERY_ORG, WhoKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from stguard.analysis.circumstances import Case
     from stguard.analysis.people import Fact
+    from stguard.analysis.question import Question
     from stguard.policy import Policy
 
 
@@ -51,17 +52,21 @@ def holders(policy: Policy, action: str, *, org: str | None = None, at: float) -
         at: Unix seconds.
     """
     side = Side(policy, by_our_names=True)
-    if visitor_may(policy, side.questions.about(action)):
-        return (Holder(who=ANONYMOUS, org=None, because="anyone may, signed in or not"),)
     places = orgs_of((side,)) if org is None else (org,)
-    found: dict[tuple[str, str], list[str | None]] = {}
+    found: dict[tuple[str, str], dict[str | None, None]] = {}
     standings = Standings((policy,))
     asking = Asking((side,), standings, action)
     for place in places:
+        unless = _unless(policy, asking.asked[0], place)
         for case in asking.cases(place, at=at):
             for together in cover(case.people, case.allowed[0], names_all=lambda _fact: False):
                 for who, because in _told(asking, standings, action, case, together):
-                    found.setdefault((who, because), []).append(place)
+                    found.setdefault((who, because + unless), {})[place] = None
+    if visitor_may(policy, asking.asked[0]):
+        everyone = {place for (who, _), where in found.items() if who == SIGNED_IN for place in where}
+        if everyone.issuperset(places):
+            return (Holder(who=ANONYMOUS, org=None, because="anyone may, signed in or not"),)
+        found = {(ANONYMOUS, "whoever isn't signed in may"): dict.fromkeys(places), **found}
     named = [place for place in places if place is not None]
     # Whom the policy names or gives a role stands before whom an identity API gives the permission itself.
     ordered = sorted(found.items(), key=lambda each: each[0][0].startswith("permission:"))
@@ -72,7 +77,23 @@ def holders(policy: Policy, action: str, *, org: str | None = None, at: float) -
     )
 
 
-def _places(who: str, where: list[str | None], named: list[str]) -> list[str | None]:
+def _unless(policy: Policy, asked: Question, org: str | None) -> str:
+    """Return in words which forbids may still stop somebody there; nothing without one."""
+    denials = denials_in(asked)
+    forbids = [
+        quote(each.id)
+        for each in policy.parts.forbids
+        if (each.who, each.org) in denials and each.org in {None, org} and each.who.kind is not WhoKind.EVERYONE
+    ]
+    if not forbids:
+        return ""
+    several = len(forbids) > 1
+    return f", unless forbid{'s' if several else ''} {', '.join(forbids)} appl{'y' if several else 'ies'}"
+
+
+def _places(who: str, where: Collection[str | None], named: list[str]) -> list[str | None]:
+    if who == ANONYMOUS:
+        return [None]
     if who == SIGNED_IN and None in where and all(org in where for org in named):
         return [None]
     if len(named) > 1 and all(org in where for org in named):

@@ -189,6 +189,8 @@ def sentence(asked: Standing, decision: Decision) -> str:
     if asked.trouble is not None and decision.reason in _NOT_KNOWN:
         return NOT_CHECKED
     if decision.reason is Reason.NO_ORG and not asked.memberships():
+        if asked.subject is not None and "memberships" in asked.subject.unknown:
+            return NOT_CHECKED
         return "You are not a member of any organization in this app."
     return _SENTENCES.get(decision.reason, NOT_ALLOWED)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import operator
 import os
 import threading
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 IdentityChoice = IdentitySource | Sequence[IdentitySource]
 """One identity source, or several whose facts are joined."""
 
-AuditChoice = str | Path | Sink
-"""A file of JSON lines, or what is told of each record."""
+AuditChoice = str | Path | logging.Logger | Sink
+"""A file of JSON lines, a logger, or what is told of each record."""
 
 PolicyChoice = str | Path | PolicyStore | Policy | PolicyUrl
 """A file, a folder, a store, an address, or a policy that is already loaded."""
@@ -171,9 +172,9 @@ def configure(
             can state); what it raises makes those facts unknown. Several in a list are joined.
         on_bad_edit: `keep` leaves the last good policy in force after a bad edit of its files, `deny` refuses
             everything until they are good again.
-        audit: a file to which each record is written as a line of JSON, relative to the main script's folder; or a
-            function that is called with each `Record`. Refusals are told always, what is allowed once for each
-            session and action. It happens in a thread of its own: a slow or failing audit keeps no page waiting.
+        audit: a file to which each record is written as a line of JSON, relative to the main script's folder; a
+            logger; or a function that is called with each `Record`. Refusals are told always, what is allowed once for
+            each session and action. It happens in a thread of its own: a slow or failing audit keeps no page waiting.
         hooks: `require` asks again whenever a callback, fragment, dialog, deferred download or lazy table of a page
             runs, and serves no page on a Streamlit where that can't be done; `off` leaves each of them to `requires`.
         show_errors: True shows an exception in a page as Streamlit does, for development; False shows a sentence with a
@@ -202,8 +203,8 @@ def configure(
             "TrustedHeaders in configure(): headers count only behind the gateway, which checks that the proxy set "
             "them; give it to sg.App(..., identity=..., proxy=sg.TrustedProxy(...))"
         )
-    if audit is not None and not isinstance(audit, str | Path) and not callable(audit):
-        raise ConfigurationError(f"audit is a file's path or a function, got {quote(type(audit).__name__)}")
+    if audit is not None and not isinstance(audit, str | Path | logging.Logger) and not callable(audit):
+        raise ConfigurationError(f"audit is a file's path, a logger or a function, got {quote(type(audit).__name__)}")
     _put(
         private.script_key(ctx),
         policy=policy,

@@ -120,7 +120,7 @@ def test_command(policy: str | None, *, as_json: bool) -> None:
     now = time.time()
     reading = policyfile.load(path, now=now)
     if reading.parts is None:
-        refuse(reading.problems, as_json=as_json)
+        refuse(reading.problems, as_json=as_json, also={"tests": []})
         return
     results = run_tests(Policy(reading.parts), now=now)
     failed = sum(not result.ok for result in results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import getpass
 import os
 import sys
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _policy_option = click.option("--policy", metavar="POLICY", help="The policy's file or folder.")
 _yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
+_lock_out_option = click.option(
+    "--lock-out", is_flag=True, help="Write it even if nobody could edit the policy any more."
+)
 _keep_option = click.option(
     "--keep", type=click.IntRange(min=1), default=KEPT, show_default=True, help="How many versions the history keeps."
 )
@@ -49,7 +53,7 @@ def _person(_ctx: click.Context, _param: click.Parameter, value: str) -> edits.P
 
 
 def _edit_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (json_option, _keep_option, _yes_option, _policy_option):
+    for option in (json_option, _keep_option, _lock_out_option, _yes_option, _policy_option):
         command = option(command)
     return command
 
@@ -78,6 +82,7 @@ def grant_command(  # noqa: PLR0913  one for each option
     keep: int,
     *,
     yes: bool,
+    lock_out: bool,
     as_json: bool,
 ) -> None:
     """Give ROLE to WHO: an e-mail, email:…, domain:…, group:…, claim:NAME=VALUE, sub:…, everyone.
@@ -87,7 +92,15 @@ def grant_command(  # noqa: PLR0913  one for each option
     """
     grant = edits.Grant(person=who, role=role, org=org, since=since, until=until, reason=reason)
     with place(policy) as where:
-        make(where, grant, reason=reason or f"grant {role} to {who}", keep=keep, yes=yes, as_json=as_json)
+        make(
+            where,
+            grant,
+            reason=reason or f"grant {role} to {who}",
+            keep=keep,
+            yes=yes,
+            lock_out=lock_out,
+            as_json=as_json,
+        )
 
 
 @click.command("revoke", cls=_Command)
@@ -107,6 +120,7 @@ def revoke_command(  # noqa: PLR0913  one for each option
     keep: int,
     *,
     yes: bool,
+    lock_out: bool,
     as_json: bool,
 ) -> None:
     """Take ROLE away from WHO, named as in the policy.
@@ -116,20 +130,39 @@ def revoke_command(  # noqa: PLR0913  one for each option
     """
     revoke = edits.Revoke(person=who, role=role, org=org, id=name)
     with place(policy) as where:
-        make(where, revoke, reason=reason or f"revoke {role} of {who}", keep=keep, yes=yes, as_json=as_json)
+        make(
+            where,
+            revoke,
+            reason=reason or f"revoke {role} of {who}",
+            keep=keep,
+            yes=yes,
+            lock_out=lock_out,
+            as_json=as_json,
+        )
 
 
 @click.command("fmt", cls=_Command)
 @policy_argument
 @click.option("--check", is_flag=True, help="Only say which files would change; exits with 1 if any.")
+@_yes_option
 @json_option
-def fmt_command(policy: str | None, *, check: bool, as_json: bool) -> None:
-    """Lay a policy out: indentation, blank lines, line ends. Order, comments and quotes stay."""
+def fmt_command(policy: str | None, *, check: bool, yes: bool, as_json: bool) -> None:
+    """Lay a policy out: indentation, blank lines, line ends. Order, comments and quotes stay.
+
+    In a terminal the lines that change are shown first; nobody gains or loses anything by it.
+    """
     with place(policy) as where:
-        if check:
-            outcome = edits.preview(where, edits.Format())
-        else:
-            outcome = edits.change(where, edits.Format(), author=_author(), reason="fmt")
+        outcome = edits.preview(where, edits.Format())
+        if outcome.ok and outcome.files and not check:
+            expected = None
+            if not yes and _can_ask():
+                _show_lines(edits.Snapshot.take(where).texts, outcome)
+                if not click.confirm("write this?", default=False, err=as_json):
+                    say("not written", err=True)
+                    finish(FOUND)
+                    return
+                expected = outcome.before
+            outcome = edits.change(where, edits.Format(), author=_author(), reason="fmt", expected=expected)
     if as_json:
         print_json(outcome.as_json())
     else:
@@ -169,16 +202,32 @@ def history_command(policy: str | None, *, as_json: bool) -> None:
 @click.option("--reason", metavar="TEXT", help="Why: a note in the history.")
 @_edit_options
 def restore_command(
-    version: str, reason: str | None, policy: str | None, keep: int, *, yes: bool, as_json: bool
+    version: str, reason: str | None, policy: str | None, keep: int, *, yes: bool, lock_out: bool, as_json: bool
 ) -> None:
     """Make the policy what a VERSION of `stguard history` was; who gains and loses what is shown first."""
     with place(policy) as where:
         made = edits.restored(where, version)
-        make(where, made, reason=reason or f"restore {version}", keep=keep, yes=yes, as_json=as_json)
+        make(where, made, reason=reason or f"restore {version}", keep=keep, yes=yes, lock_out=lock_out, as_json=as_json)
 
 
-def make(where: edits.Place, edit: Made, *, reason: str, keep: int = KEPT, yes: bool, as_json: bool) -> None:
-    """Show what an edit does, ask, make it, and end the command."""
+def make(
+    where: edits.Place, edit: Made, *, reason: str, keep: int = KEPT, yes: bool, lock_out: bool, as_json: bool
+) -> None:
+    """Show what an edit does, ask, make it, and end the command.
+
+    Args:
+        where: the policy.
+        edit: what to do with it.
+        reason: why, for the history.
+        keep: how many versions the history keeps.
+        yes: whether nobody is asked.
+        lock_out: whether it is made though nobody could edit the policy any more.
+        as_json: whether a document is printed.
+
+    Raises:
+        EditError: it can't be made, or locks out and that isn't wanted.
+        FileError: a file can't be read or written.
+    """
     seen = edits.preview(where, edit)
     if not seen.ok or not seen.files:
         _finish(seen, as_json=as_json)
@@ -187,13 +236,15 @@ def make(where: edits.Place, edit: Made, *, reason: str, keep: int = KEPT, yes: 
         raise click.UsageError("nobody can be asked here; give --yes to make the edit, or run it in a terminal")
     if not as_json or not yes:
         _show(seen, err=as_json)
+    if seen.locks_out is not None and not lock_out:
+        raise edits.EditError(f"not written: {seen.locks_out}; give --lock-out if that is meant")
     if not yes and not click.confirm("write this?", default=False, err=as_json):
         say("not written", err=True)
         finish(FOUND)
         return
     # What was shown is what is written: with a question, files that changed meanwhile are looked at again by a person.
     expected = None if yes else seen.before
-    made = edits.change(where, edit, author=_author(), reason=reason, expected=expected, confirmed=True, keep=keep)
+    made = edits.change(where, edit, author=_author(), reason=reason, expected=expected, confirmed=lock_out, keep=keep)
     _finish(made, as_json=as_json)
 
 
@@ -217,6 +268,15 @@ def _show(outcome: edits.Outcome, *, err: bool) -> None:
         say(line, err=err)
     if outcome.locks_out:
         say(f"warning: {outcome.locks_out}", err=True)
+
+
+def _show_lines(before: Mapping[str, str], outcome: edits.Outcome) -> None:
+    for name, text in outcome.files.items():
+        lines = difflib.unified_diff(
+            before.get(name, "").splitlines(), (text or "").splitlines(), name, name, "", "", 1
+        )
+        for line in lines:
+            say(_one_line(line), err=True)
 
 
 def _can_ask() -> bool:

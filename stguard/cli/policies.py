@@ -15,7 +15,7 @@ from stguard.remote.policyurl import is_address
 from stguard.store import DEFAULT_NAMES, POLICY_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stguard.errors import Problem
 
@@ -58,10 +58,16 @@ def load(path: Path, *, as_json: bool) -> Policy:
         raise
 
 
-def refuse(problems: Sequence[Problem], *, as_json: bool) -> None:
-    """Print why a policy is refused, on stderr or as the document of `check`, and end with exit code 1."""
+def refuse(problems: Sequence[Problem], *, as_json: bool, also: Mapping[str, object] | None = None) -> None:
+    """Print why a policy is refused, on stderr or as the document of `check`, and end with exit code 1.
+
+    Args:
+        problems: why.
+        as_json: whether it is a document.
+        also: fields that it holds besides, of a command's own document; None for none.
+    """
     if as_json:
-        print_json(problems_document(problems, version=None))
+        print_json({**problems_document(problems, version=None), **(also or {})})
     for problem in () if as_json else problems:
         say(str(problem), err=True)
     finish(FOUND)

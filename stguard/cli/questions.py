@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 
+from stguard import lifetime
 from stguard.cli.output import DENIED, FINE, FOUND, finish, json_option, print_json, say
 from stguard.cli.policies import load, locate
 from stguard.cli.who import Asker, asker, moment, read_moment
@@ -62,6 +63,11 @@ def explain_command(words: tuple[str, ...], who: Asker, org: str | None, at: dat
     else:
         for line in _explained(decision, who, subject):
             say(line)
+        if subject is not None and not who.by_email and lifetime.ended(policy, subject, at=decision.at):
+            say(
+                "note: an app refuses this login: by `sessions` or `revoked` it no longer counts, or its claims lack "
+                "the `iat`, `auth_time` or `exp` that those need"
+            )
     finish(FINE if decision.allowed else DENIED)
 
 

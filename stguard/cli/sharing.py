@@ -99,8 +99,9 @@ def _environ() -> dict[str, str]:
 @policy_argument
 @click.option("--reason", metavar="TEXT", help="Why: a note in the history.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--lock-out", is_flag=True, help="Publish it even if nobody could edit the policy any more.")
 @json_option
-def publish_command(policy: str | None, reason: str | None, *, yes: bool, as_json: bool) -> None:
+def publish_command(policy: str | None, reason: str | None, *, yes: bool, lock_out: bool, as_json: bool) -> None:
     """Put the policy in a file or folder in force at all replicas; who gains and loses what is shown first.
 
     $STGUARD_REDIS_URL and $COOKIE_SECRET say where they share.
@@ -116,6 +117,7 @@ def publish_command(policy: str | None, reason: str | None, *, yes: bool, as_jso
         with _board() as board:
             there = edits.OnBoard(board, path)
             gone = {name: None for name in there.contents() if name not in texts}
-            make(there, {**gone, **texts}, reason=reason or f"publish {source.shown(path)}", yes=yes, as_json=as_json)
+            told = reason or f"publish {source.shown(path)}"
+            make(there, {**gone, **texts}, reason=told, yes=yes, lock_out=lock_out, as_json=as_json)
     except (edits.EditError, edits.FileError) as error:
         raise Failure(str(error)) from error

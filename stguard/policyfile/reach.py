@@ -66,7 +66,7 @@ class Reach:
             case AnyOf():
                 return any(self.possible(each) for each in rule.rules)
             case AllOf() | Not():
-                return self._try(rule)
+                return _for_visitor(rule) is True or self._try(rule)
             case _:
                 assert_never(rule)
 
@@ -125,6 +125,24 @@ _KINDS: Final[dict[type, str]] = {
     DomainIs: "domain",
     OrgIs: "org",
 }
+
+
+def _for_visitor(rule: Rule) -> bool | None:
+    """Return the rule's value for somebody who isn't signed in; None for unknown."""
+    match rule:
+        case Public():
+            return True
+        case SignedIn():
+            return False
+        case Not():
+            inside = _for_visitor(rule.rule)
+            return None if inside is None else not inside
+        case AnyOf() | AllOf():
+            decisive = isinstance(rule, AnyOf)
+            values = {_for_visitor(each) for each in rule.rules}
+            return decisive if decisive in values else None if None in values else not decisive
+        case _:
+            return None
 
 
 def _holds(rule: Rule, *, held: set[Fact]) -> bool:

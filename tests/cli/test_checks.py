@@ -236,3 +236,10 @@ def test_problems_are_annotations_where_a_workflow_asks_for_them(team: Run, tmp_
     assert first.startswith("::error file=")
     assert "odd%2C name%25.yaml,line=" in first
     assert first.endswith("::unknown role `viwer` in assignment `staff`; did you mean `viewer`?")
+
+
+def test_the_document_of_tests_has_its_keys_when_the_policy_has_errors_too(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("stguard: 1\npages: {a: {rolle: x}}\n", "utf-8")
+    document = run("test", "--json").json
+    assert (document["ok"], document["tests"]) == (False, [])
+    assert document["problems"]

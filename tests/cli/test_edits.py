@@ -42,6 +42,21 @@ def test_the_document_has_exactly_the_keys_that_are_promised(team: Run) -> None:
     assert set(team("fmt", "--json").json) == set(document)
 
 
+def test_what_locks_everyone_out_is_refused_also_with_yes_unless_that_is_meant(run: Run, tmp_path: Path) -> None:
+    text = (
+        "stguard: 1\nroles: {admin: {allow: 'policy:*'}}\n"
+        "assign:\n  - {id: boss, role: admin, email: ann@acme.com}\npages: {home: signed_in}\n"
+    )
+    (tmp_path / "policy.yaml").write_text(text, "utf-8")
+    for how in (["--yes"], ["--yes", "--json"]):
+        ran = run("revoke", "ann@acme.com", "admin", *how)
+        assert ran.code == 1
+        assert "give --lock-out if that is meant" in ran.error
+        assert (tmp_path / "policy.yaml").read_text("utf-8") == text
+    assert run("revoke", "ann@acme.com", "admin", "--yes", "--lock-out").code == 0
+    assert "ann@acme.com" not in (tmp_path / "policy.yaml").read_text("utf-8")
+
+
 def test_without_a_terminal_and_without_yes_nothing_is_written(team: Run, tmp_path: Path) -> None:
     for arguments in (["grant", "bob@acme.com", "viewer"], ["revoke", "ann@acme.com", "admin"]):
         ran = team(*arguments, stdin="y\n")

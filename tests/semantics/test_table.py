@@ -661,3 +661,32 @@ def test_separated_roles_in_different_orgs_are_no_conflict() -> None:
     facts = (Membership(org="acme", roles=("approver",)), Membership(org="globex", roles=("payer",)))
     assert decided(SEPARATED, ANN, "billing:approve", org="acme", memberships=facts).allowed
     assert decided(SEPARATED, ANN, "billing:pay", org="globex", memberships=facts).allowed
+
+
+def test_who_may_be_a_member_for_all_that_is_known_is_not_said_to_be_none() -> None:
+    policy = Policy.from_yaml(
+        """
+stguard: 1
+permissions: {report: [view]}
+orgs: [acme, globex]
+roles: {viewer: {allow: "report:view"}}
+assign: [{role: viewer, org: acme, group: staff}]
+pages: {}
+""",
+        now=NOW,
+    )
+    said = {"iss": "https://i", "sub": "1"}
+    known = policy.decide(policy.subject({**said, "groups": []}), "report:view", org="acme", at=NOW)
+    assert known.reason is Reason.NOT_A_MEMBER
+    without = policy.subject(said)
+    assert policy.decide(without, "report:view", org="acme", at=NOW).reason is Reason.UNKNOWN
+    assert (
+        "to know the groups: the identity provider sent no groups"
+        in policy.decide(without, "report:view", org="acme", at=NOW).missing
+    )
+    assert policy.decide(without, "report:view", org="globex", at=NOW).reason is Reason.NOT_A_MEMBER
+    nothing = policy.subject({**said, "groups": []}, memberships=None)
+    told = policy.decide(nothing, "report:view", org="globex", at=NOW)
+    assert told.reason is Reason.UNKNOWN
+    assert any(each.startswith("to know the memberships: ") for each in told.missing)
+    assert not told.allowed
