@@ -393,6 +393,7 @@ def test_diff_is_empty_if_and_only_if_no_request_tells_the_two_apart(seed: int) 
     listed = {(each.org, each.action, True) for each in found.gains}
     listed |= {(each.org, each.action, False) for each in found.losses}
     expected = apart(one, other, small)
+    print(f"{len(listed)} lines for {len(expected)} of the actions and orgs in which somebody is decided otherwise")  # noqa: T201  the figures, with -s
     everywhere = {(org, *rest) for org, *rest in listed if org is not None}
     everywhere |= {(place, *rest) for org, *rest in listed if org is None for place in (None, "o")}
     assert {(org, *rest) for org, *rest in expected} <= everywhere

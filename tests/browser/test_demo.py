@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ from playwright.sync_api import Page, expect
 from stguard import demo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from stguard.dev import Server
@@ -194,6 +195,52 @@ def test_an_allowed_callback_runs(visit: Visit) -> None:
     page.goto("/reports?org=acme")
     page.get_by_role("button", name="Export").click()
     expect(page.get_by_text("The file is ready")).to_be_visible()
+
+
+@contextmanager
+def stopped(policy_file: Path, permission: str, email: str) -> Iterator[None]:
+    """Take a permission away from somebody while they look."""
+    before = policy_file.read_text()
+    line = f'forbid:\n  - {{id: stopped, permission: "{permission}", email: {email}}}\n'
+    try:
+        policy_file.write_text(before.partition("tests:")[0].replace("forbid:\n", line))
+        yield
+    finally:
+        policy_file.write_text(before)
+
+
+def test_a_fragment_that_is_open_refuses_what_was_taken_away_meanwhile(visit: Visit, policy_file: Path) -> None:
+    page = visit("cora")
+    page.goto("/reports?org=acme")
+    expect(page.get_by_text("By region")).to_be_visible()
+    with stopped(policy_file, "report:view", "cora@ruiz.example"):
+        page.get_by_role("button", name="Platform").click()
+        expect(page.get_by_text("You don't have access to this.").first).to_be_visible()
+        expect(page.get_by_text("By region")).to_have_count(0)
+
+
+def test_a_dialog_that_is_open_refuses_what_was_taken_away_meanwhile(visit: Visit, policy_file: Path) -> None:
+    page = visit("ann")
+    page.goto("/members?org=acme")
+    page.get_by_role("button", name="Invite").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("E-mail")).to_be_visible()
+    with stopped(policy_file, "member:invite", "ann@acme.com"):
+        dialog.get_by_label("E-mail").fill("kim@acme.com")
+        dialog.get_by_label("E-mail").press("Enter")
+        expect(dialog.get_by_text("You don't have access to this.")).to_be_visible()
+        expect(dialog.get_by_role("button", name="Send")).to_have_count(0)
+
+
+def test_a_dialog_that_may_go_on_does(visit: Visit) -> None:
+    page = visit("ann")
+    page.goto("/members?org=acme")
+    page.get_by_role("button", name="Invite").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("E-mail").fill("kim@acme.com")
+    dialog.get_by_label("E-mail").press("Enter")
+    dialog.get_by_role("button", name="Send").click()
+    expect(page.get_by_text("Invited kim@acme.com")).to_be_visible()
 
 
 def test_signing_out_closes_what_was_open(visit: Visit, sign_in: SignIn) -> None:
