@@ -66,7 +66,7 @@ def test_a_policy_or_a_store_may_be_given(desk: Any) -> None:
         ({"policy": "nowhere"}, "no policy at `nowhere`"),
         ({"policy": 7}, "policy is a path"),
         ({"identity": "propelauth"}, "identity is a function"),
-        ({"audit": 7}, "audit is a file's path or a function"),
+        ({"audit": 7}, "audit is a file's path, a logger or a function"),
         ({"on_bad_edit": "ignore"}, "on_bad_edit is `keep` or `deny`"),
     ],
 )
