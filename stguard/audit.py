@@ -8,10 +8,12 @@ are counted.
 from __future__ import annotations
 
 import atexit
+import hashlib
 import json
 import logging
 import os
 import queue
+import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,6 +26,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from stguard.errors import ConfigurationError, quote
+
+AUDIT_VARIABLE: Final = "STGUARD_AUDIT"
+"""Environment variable that names a file of records where code names nothing."""
 
 QUEUE_LIMIT: Final = 10_000
 """Most records that wait for a slow sink; further ones are dropped and counted."""
@@ -75,22 +80,40 @@ class Proposed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Say who did something, by ids alone.
+
+    Attributes:
+        subject: the subject's id, `iss|sub`; None for nobody signed in, and for who has no id.
+        impersonator: id of whoever acts as this subject; None for nobody.
+        session: id of the browser session; None outside one.
+    """
+
+    subject: str | None
+    impersonator: str | None = None
+    session: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """Tell what happened once.
 
     Attributes:
         at: Unix seconds.
         event: what it is about.
-        subject: the subject's id, `iss|sub`; None for nobody signed in.
+        subject: the subject's id, `iss|sub`; None for nobody signed in. Of an edit at the command line: the name of a
+            user of the machine.
         org: the org that was asked for; None for none.
         action: what was asked: a permission, `page:NAME`, `rule` for a rule in code; for an edit `policy:edit`.
         allowed: the answer.
-        reason: why, for programs; for an edit what its author wrote.
-        rule: id of what decided; None when nothing did.
+        reason: why, for programs: of a decision its reason; else what was done. What people wrote stands in the history
+            and in the list of requests, never here.
+        rule: id of what decided, as `impersonal` writes it; None when nothing did.
         policy: version of the policy; of the new one for an edit.
         session: id of the browser session; None outside one.
         impersonator: id of whoever acts as this subject; None for nobody.
-        grants: ids of the assignments that the subject holds there and that give something the action asks for.
+        grants: ids of the assignments that the subject holds there and that give something the action asks for, as
+            `impersonal` writes them.
         proposal: the change that an approval is about; None for every other event.
     """
 
@@ -107,6 +130,11 @@ class Record:
     impersonator: str | None = None
     grants: tuple[str, ...] = ()
     proposal: Proposed | None = None
+
+    @classmethod
+    def of(cls, actor: Actor, **facts: Any) -> Record:  # noqa: ANN401  the other fields
+        """Return a record of what somebody did, with the other fields by name."""
+        return cls(subject=actor.subject, impersonator=actor.impersonator, session=actor.session, **facts)
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as a line of a file holds them, `at` as ISO 8601 in UTC."""
@@ -126,6 +154,17 @@ class Record:
         }
         return told if self.proposal is None else {**told, "proposal": asdict(self.proposal)}
 
+
+def impersonal(name: str) -> str:
+    """Return the id of an assignment or a forbid as records have it, without the e-mail or claim it may be made of.
+
+    An id that the policy states stays as it is, and one that is made of a role, an org, a group or a domain. In place
+    of the rest stands a digest, the same each time: `viewer:email:#1f2e3d4c5b6a`.
+    """
+    return _PERSONAL.sub(lambda found: f"{found[1]}#{hashlib.sha256(found[2].encode()).hexdigest()[:12]}", name)
+
+
+_PERSONAL: Final = re.compile(r"((?:^|:)(?:email|claim):)(.+)$", re.DOTALL)
 
 Sink = Callable[[Record], object]
 """What is told of each record, one at a time, in a thread of its own."""

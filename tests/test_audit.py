@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import stat
 import threading
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stguard import audit
-from stguard.audit import Record, Trail, trail_to
+from stguard.audit import Record, Trail, impersonal, trail_to
 from stguard.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -141,3 +142,28 @@ def test_a_logger_gets_a_sentence_and_the_fields(caplog: pytest.LogCaptureFixtur
     assert allowed.getMessage() == "decision report:view by https://i|ann: granted"
     assert {key: getattr(refused, key) for key in record().as_json()} == record().as_json()
     assert trail.counts.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("viewer:email:ann@acme.com", "viewer:email:#"),
+        ("viewer@acme:email:ann@acme.com until 2027-01-01", "viewer@acme:email:#"),
+        ("payer@globex:claim:department=finance", "payer@globex:claim:#"),
+        ("not report:view@acme:email:eve@acme.com", "not report:view@acme:email:#"),
+        ("viewer:email:a\nb@acme.com", "viewer:email:#"),
+    ],
+)
+def test_no_id_in_a_record_holds_an_e_mail_or_a_claim(name: str, begins: str) -> None:
+    told = impersonal(name)
+    assert told.startswith(begins)
+    assert re.fullmatch(r"[0-9a-f]{12}", told.removeprefix(begins))
+    assert told == impersonal(name)
+    assert told != impersonal(f"{name}x")
+
+
+@pytest.mark.parametrize(
+    "name", ["acme-admin", "viewer@acme:domain:acme.com", "viewer:group:staff", "viewer:sub:ann", "a:b"]
+)
+def test_ids_of_other_things_stay_as_they_are(name: str) -> None:
+    assert impersonal(name) == name

@@ -60,16 +60,14 @@ def _send(action: str, org: str | None) -> None:
         st.session_state[_TURNED_AWAY] = True
         return
     if asked.settings.trail is not None:
-        version = asked.policy.version
-        asked.settings.trail.tell(
-            lambda: Record(
-                at=request.at,
-                event=Event.REQUEST,
-                subject=who.id,
-                org=org,
-                action=action,
-                allowed=False,
-                reason=reason,
-                policy=version,
-            )
+        record = Record.of(
+            asked.actor,
+            at=request.at,
+            event=Event.REQUEST,
+            org=org,
+            action=action,
+            allowed=False,
+            reason="requested",
+            policy=asked.policy.version,
         )
+        asked.settings.trail.tell(lambda: record)

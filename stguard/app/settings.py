@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from stguard.app import private, replicas
 from stguard.app.recent import Recent
-from stguard.audit import Sink, Trail, trail_to
+from stguard.audit import AUDIT_VARIABLE, Sink, Trail, trail_to
+from stguard.edits.history import KEPT, kept
 from stguard.errors import ConfigurationError, quote
 from stguard.policy import Policy
 from stguard.remote.policyurl import PolicyUrl, from_environment, is_address
@@ -60,6 +61,7 @@ class Settings:
         identity: the identity sources, with what they said; none: the claims alone.
         audit: as `configure` was given it; None: refusals are logged, nothing else.
         trail: hands the records on.
+        history: how many versions of the policy its history keeps after an edit in the app.
         hooks: whether what a page registers must be asked about again when it runs.
         show_errors: whether people see an exception as it is, for development.
         checked: rules from code whose names were found in a policy: that policy, and the rule in its compared form.
@@ -72,6 +74,7 @@ class Settings:
     identity: tuple[Answers, ...] = ()
     audit: AuditChoice | None = None
     trail: Trail | None = None
+    history: int = KEPT
     hooks: Hooks = "require"
     show_errors: bool = False
     checked: dict[Rule, tuple[Policy, Rule]] = field(default_factory=dict)
@@ -141,6 +144,7 @@ def settings_at(script: str) -> Settings:
         hooks="require",
         show_errors=False,
         shared=None,
+        history=None,
     )
 
 
@@ -158,6 +162,7 @@ def configure(
     hooks: Hooks = "require",
     show_errors: bool = False,
     shared: SharedChoice | None = None,
+    history: int | None = None,
 ) -> None:
     """Set up stguard for this app; optional. Call it at the top of the main script.
 
@@ -175,12 +180,15 @@ def configure(
         audit: a file to which each record is written as a line of JSON, relative to the main script's folder; a
             logger; or a function that is called with each `Record`. Refusals are told always, what is allowed once for
             each session and action. It happens in a thread of its own: a slow or failing audit keeps no page waiting.
+            None: the file `$STGUARD_AUDIT`, else no audit.
         hooks: `require` asks again whenever a callback, fragment, dialog, deferred download or lazy table of a page
             runs, and serves no page on a Streamlit where that can't be done; `off` leaves each of them to `requires`.
         show_errors: True shows an exception in a page as Streamlit does, for development; False shows a sentence with a
             reference number, and the log has the rest.
         shared: where the replicas of this app share the policy in force, sign-outs and what identity sources said: an
             address of Redis or Valkey, or `sg.Shared(...)`. None: `$STGUARD_REDIS_URL`, else nowhere.
+        history: how many versions of the policy its history keeps after an edit in the app. None: `$STGUARD_HISTORY`,
+            else 100.
 
     Raises:
         ConfigurationError: called outside a script run, or no policy can be found.
@@ -214,6 +222,7 @@ def configure(
         hooks=hooks,
         show_errors=show_errors,
         shared=shared,
+        history=history,
     )
 
 
@@ -259,7 +268,7 @@ def _cells(function: FunctionType) -> list[object]:
     return [cell.cell_contents for cell in function.__closure__ or ()]
 
 
-def _put(
+def _put(  # noqa: PLR0913  what `configure` is given, by name
     script: str,
     *,
     policy: PolicyChoice | None,
@@ -269,21 +278,24 @@ def _put(
     hooks: Hooks,
     show_errors: bool,
     shared: SharedChoice | None,
+    history: int | None,
 ) -> Settings:
     served = _served.get(script, (None, None, None))
     policy = policy if policy is not None else served[0]
     identity = identity if identity is not None else served[1]
     shared = shared if shared is not None else served[2]
+    audit = os.environ.get(AUDIT_VARIABLE) or None if audit is None else audit
+    versions = kept(history)
     with _lock:
         known = _by_script.get(script)
         if known is None or shared is not None:
             replicas.join(shared, folder=Path(script).resolve().parent)  # before what is kept for the others
         answers = _answers(identity, known=known.identity if known is not None else ())
         if known is not None and known.choice == policy and known.on_bad_edit == on_bad_edit:
-            same = known.hooks == hooks and known.show_errors is show_errors
+            same = known.hooks == hooks and known.show_errors is show_errors and known.history == versions
             if same and known.identity is answers and same_callable(known.audit, audit):
                 return known
-            made = replace(known, identity=answers, hooks=hooks, show_errors=show_errors)
+            made = replace(known, identity=answers, hooks=hooks, show_errors=show_errors, history=versions)
         else:
             made = Settings(
                 choice=policy,
@@ -292,6 +304,7 @@ def _put(
                 identity=answers,
                 hooks=hooks,
                 show_errors=show_errors,
+                history=versions,
             )
         if known is not None and isinstance(known.store, RemoteStore) and known.store is not made.store:
             known.store.close()

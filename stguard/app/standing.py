@@ -6,22 +6,20 @@ claims, facts and policy are the same. The policy in force is asked for at each 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import operator
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
 from stguard import lifetime
-from stguard.app import listed, logins, private, viewing, wishes
+from stguard.app import listed, logins, private, told, viewing, wishes
 from stguard.app.settings import Settings, known_settings, settings_of
-from stguard.audit import Event, Record
+from stguard.audit import Event, Record, impersonal
 from stguard.claims import widened
 from stguard.errors import ConfigurationError, StguardError, quote
 from stguard.model import EMPTY, AllOf, Claims, Decision, Facts, PermissionIs, Reason, Rule, Subject
@@ -32,8 +30,8 @@ from stguard.tally import Tallies
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from stguard.analysis.grants import Grants
     from stguard.app.private import ScriptRunContext
+    from stguard.audit import Actor
     from stguard.model import Membership
     from stguard.policy import Policy
     from stguard.sources.authenticator import AuthenticatorSession
@@ -52,9 +50,6 @@ NO_SIGN_IN: Final = (
     "sign-in is not configured: `st.user` has no `is_logged_in`; "
     "add an [auth] section to .streamlit/secrets.toml, or start the app with `stguard dev`"
 )
-
-TOLD_LIMIT: Final = 4096
-"""Most allowed actions that a session remembers as told to the audit; then it begins anew."""
 
 ENFORCED: Final[Tallies[Reason]] = Tallies(Reason)
 """Decisions that were enforced in this process, by their reason; what only was asked (`sg.can`) is not counted."""
@@ -126,22 +121,10 @@ class Memo:
         self.news: list[str] = []
         self.navigates = False
         self.problem = ""
-        self.told: set[tuple[str | None, str | None, str]] = set()
+        self.told = told.Told()
         self.wishes = wishes.Wishes()
         self.goes_to: str | None = None
         self.view: viewing.View | None = None
-
-    def first_told(self, subject: Subject | None, decision: Decision) -> bool:
-        """Tell whether the audit is to be told of a decision: a refusal always, what is allowed once."""
-        if not decision.allowed:
-            return True
-        line = (None if subject is None else subject.id, decision.org, decision.action)
-        if line in self.told:
-            return False
-        if len(self.told) >= TOLD_LIMIT:
-            self.told.clear()
-        self.told.add(line)
-        return True
 
     def __reduce__(self) -> tuple[type[Memo], tuple[()]]:
         """Pickle as an empty memo: everything in it can be worked out again."""
@@ -313,20 +296,26 @@ class Standing:
             ENFORCED.add(decision.reason)
         if not decision.allowed:
             self.remember_refusal(decision)
+            fields = self._fields(decision)
             _DECISIONS.info(
                 "refused %s to %s: %s, rule %s, org %s, policy %s",
                 quote(decision.action),
                 self._named(),
                 decision.reason.value,
-                quote(decision.rule),
+                quote(fields["rule"]),
                 quote(decision.org),
                 self.policy.version,
-                extra=self._fields(decision),
+                extra=fields,
             )
-        if self.settings.trail is not None and self.memo.first_told(self.subject, decision):
-            event = Event.DECISION if self.viewer is None else Event.VIEW_AS
-            self.settings.trail.tell(
-                partial(_record, event, self.subject, decision, self.policy, private.session_id(self.ctx))
+        who = None if self.subject is None else self.subject.id
+        if self.settings.trail is not None and self.memo.told.first(decision, who):
+            told.tell(
+                self.settings.trail,
+                decision,
+                subject=self.subject,
+                policy=self.policy,
+                session=private.session_id(self.ctx),
+                event=Event.DECISION if self.viewer is None else Event.VIEW_AS,
             )
 
     def _fields(self, decision: Decision) -> dict[str, object]:
@@ -337,7 +326,7 @@ class Standing:
             "action": decision.action,
             "allowed": decision.allowed,
             "reason": decision.reason.value,
-            "rule": decision.rule,
+            "rule": None if decision.rule is None else impersonal(decision.rule),
             "policy": self.policy.version,
             "impersonator": None if self.subject is None else self.subject.impersonator,
         }
@@ -347,20 +336,24 @@ class Standing:
         if self.viewer is None:
             self.settings.recent.refused(self.subject, decision)
 
+    @property
+    def actor(self) -> Actor:
+        """Who does something in this run, as records of the audit name them."""
+        return told.actor(self.subject, session=private.session_id(self.ctx))
+
     def report_view(self, view: viewing.View, viewer: Subject, *, begins: bool) -> None:
         """Tell the log and the audit that somebody begins or ends to look at the app as somebody else."""
         viewing.tell_log(view, viewer, begins=begins)
         if self.settings.trail is not None:
-            record = Record(
+            record = Record.of(
+                told.actor(viewer, session=private.session_id(self.ctx)),
                 at=time.time(),
                 event=Event.VIEW_AS,
-                subject=viewer.id,
                 org=view.target.org,
                 action="view_as:start" if begins else "view_as:stop",
                 allowed=True,
                 reason=view.target.id,
                 policy=self.policy.version,
-                session=_session(private.session_id(self.ctx)),
             )
             self.settings.trail.tell(lambda: record)
 
@@ -369,36 +362,6 @@ class Standing:
         if who is None:
             return quote("nobody signed in")
         return quote(who.id) + (f" (as whom {quote(who.impersonator)} acts)" if who.impersonator is not None else "")
-
-
-def _session(session: str) -> str:
-    return hashlib.blake2b(session.encode(), digest_size=8).hexdigest()  # who knows the id could upload to it
-
-
-def _record(event: Event, subject: Subject | None, decision: Decision, policy: Policy, session: str) -> Record:
-    """Make the record of a decision. In the audit's thread: which assignments gave it takes a while to find out."""
-    looks = event is Event.VIEW_AS  # nobody uses an assignment by looking
-    return Record(
-        at=decision.at,
-        event=event,
-        subject=None if subject is None else subject.id,
-        org=decision.org,
-        action=decision.action,
-        allowed=decision.allowed,
-        reason=decision.reason.value,
-        rule=decision.rule,
-        policy=policy.version,
-        session=_session(session),
-        impersonator=None if subject is None else subject.impersonator,
-        grants=() if looks else _grants(policy).used(subject, decision.action, org=decision.org, at=decision.at),
-    )
-
-
-@lru_cache(maxsize=4)
-def _grants(policy: Policy) -> Grants:
-    from stguard.analysis.grants import Grants  # noqa: PLC0415  only an audit needs it
-
-    return Grants(policy)
 
 
 def _guarded(decide: Callable[[], Decision], *, action: str) -> Decision:

@@ -18,6 +18,7 @@ import streamlit as st
 
 from stguard.app import private
 from stguard.app.listed import NOTHING
+from stguard.app.told import Told
 from stguard.app.wishes import IN_ADDRESS, ORG_WISH, Wishes
 from stguard.errors import StguardError, quote
 
@@ -269,7 +270,7 @@ def drop(ctx: ScriptRunContext, memo: Memo) -> None:
 def _turn(memo: Memo, view: View | None) -> None:
     memo.view = view
     memo.notices, memo.news, memo.pages = [], [], NOTHING
-    memo.told = set()
+    memo.told = Told()
     memo.goes_to = None
 
 

@@ -37,7 +37,7 @@ COMMANDS: Final = {
     "revoke": ("edits", "Take a role away from somebody, in the policy file."),
     "fmt": ("edits", "Lay a policy out; order, comments and quotes stay."),
     "history": ("edits", "List the versions of a policy that its edits left."),
-    "publish": ("sharing", "Put a policy in force at all replicas."),
+    "publish": ("edits", "Put a policy in force at all replicas."),
     "restore": ("edits", "Make a policy what a version of its history was."),
     "accounts": ("accounts", "Manage local accounts: add, passwd, disable, enable, remove, list."),
     "doctor": ("doctors", "Look for what is wrong or risky in an app's configuration and somebody's claims."),

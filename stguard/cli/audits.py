@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from stguard.audit import Event
+from stguard.audit import Event, impersonal
 from stguard.cli.output import FINE, FOUND, Failure, count, finish, json_option, print_json
 from stguard.cli.policies import load, locate
 from stguard.cli.sharing import shared_records
@@ -189,7 +189,7 @@ def _unused(lines: Sequence[Line], assignments: Sequence[Any], *, days: int, beg
     used = {
         grant for line in lines if line["at"] >= limit and line.get("allowed") for grant in line.get("grants") or ()
     }
-    return [each.id for each in assignments if each.id not in used]
+    return [each.id for each in assignments if impersonal(each.id) not in used]
 
 
 def _print_unused(ids: Sequence[str], *, days: int, damaged: int, as_json: bool) -> None:

@@ -1,19 +1,18 @@
-"""`stguard publish`, and which policy the commands edit where replicas share one."""
+"""Which policy the commands edit, and which audit they read, where replicas share one."""
 
 from __future__ import annotations
 
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
 from stguard import edits, variables
-from stguard.cli.output import Failure, json_option
-from stguard.cli.policies import locate, policy_argument
+from stguard.cli.output import Failure
+from stguard.cli.policies import locate
 from stguard.errors import ConfigurationError
-from stguard.policyfile import source
 from stguard.shared.board import SharedBoard
 from stguard.shared.link import URL_VARIABLE, Link
 from stguard.shared.records import SharedRecords
@@ -21,6 +20,8 @@ from stguard.shared.replicas import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from stguard.audit import Sink
 
 SECRETS: Final = ("COOKIE_SECRET", variables.COOKIE_SECRET)
 """Environment variables that hold the secret of the replicas."""
@@ -32,20 +33,32 @@ NAMED: Final = "policy.yaml"
 """Name of the policy in messages when replicas share none yet."""
 
 
+class Edited(NamedTuple):
+    """Say what a command edits.
+
+    Attributes:
+        where: the policy.
+        records: takes the audit records that replicas share; None for a policy that they don't share.
+    """
+
+    where: edits.Place
+    records: Sink | None
+
+
 @contextmanager
-def place(policy: str | None) -> Iterator[edits.Place]:
+def place(policy: str | None) -> Iterator[Edited]:
     """Give the policy that a command edits: the file that is named, else what replicas share, else what is found.
 
     Args:
         policy: the argument; None when it was left out.
     """
     if policy is not None or not is_shared():
-        yield edits.OnDisk(locate(policy))
+        yield Edited(edits.OnDisk(locate(policy)), None)
         return
-    with _board() as board:
-        posted = board.current()
+    with board() as (shared, records):
+        posted = shared.current()
         names = list(posted.contents) if posted is not None else [NAMED]
-        yield edits.OnBoard(board, Path(names[0] if len(names) == 1 else "policies"))
+        yield Edited(edits.OnBoard(shared, Path(names[0] if len(names) == 1 else "policies")), records)
 
 
 def is_shared() -> bool:
@@ -65,12 +78,13 @@ def shared_records() -> list[bytes]:
 
 
 @contextmanager
-def _board() -> Iterator[SharedBoard]:
+def board() -> Iterator[tuple[SharedBoard, Sink]]:
+    """Give what replicas share: their policy, and what takes their audit records."""
     with _link() as link:
-        board = SharedBoard(link)
+        shared = SharedBoard(link)
         if not link.start(patience=PATIENCE):
             raise Failure(f"what replicas share can't be reached at ${URL_VARIABLE}")
-        yield board
+        yield shared, SharedRecords(link)
 
 
 @contextmanager
@@ -93,31 +107,3 @@ def _link() -> Iterator[Link]:
 
 def _environ() -> dict[str, str]:
     return variables.with_dotenv(Path(), os.environ)
-
-
-@click.command("publish")
-@policy_argument
-@click.option("--reason", metavar="TEXT", help="Why: a note in the history.")
-@click.option("--yes", is_flag=True, help="Don't ask.")
-@click.option("--lock-out", is_flag=True, help="Publish it even if nobody could edit the policy any more.")
-@json_option
-def publish_command(policy: str | None, reason: str | None, *, yes: bool, lock_out: bool, as_json: bool) -> None:
-    """Put the policy in a file or folder in force at all replicas; who gains and loses what is shown first.
-
-    $STGUARD_REDIS_URL and $COOKIE_SECRET say where they share.
-    """
-    from stguard.cli.edits import make  # noqa: PLC0415  it needs `place` of this module
-
-    path = locate(policy)
-    if not is_shared():
-        raise click.UsageError(f"${URL_VARIABLE} is not set: it says where replicas share their policy")
-    mine = edits.OnDisk(path)
-    try:
-        texts: dict[str, str | None] = {**edits.Snapshot.take(mine).texts}
-        with _board() as board:
-            there = edits.OnBoard(board, path)
-            gone = {name: None for name in there.contents() if name not in texts}
-            told = reason or f"publish {source.shown(path)}"
-            make(there, {**gone, **texts}, reason=told, yes=yes, lock_out=lock_out, as_json=as_json)
-    except (edits.EditError, edits.FileError) as error:
-        raise Failure(str(error)) from error

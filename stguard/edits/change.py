@@ -16,7 +16,7 @@ from stguard import files
 from stguard.analysis import Change, EntangledError, difference, holders
 from stguard.analysis.appearance import ONLY_WRITTEN, appearance
 from stguard.analysis.difference import SIGNED_IN
-from stguard.audit import Event, Record
+from stguard.audit import Actor, Event, Record
 from stguard.edits.errors import EditError
 from stguard.edits.history import KEPT, Version
 from stguard.edits.place import OnDisk, Place
@@ -213,6 +213,7 @@ def change(  # noqa: PLR0913  what an edit needs, by name
     takes: str | None = None,
     keep: int = KEPT,
     trail: Trail | None = None,
+    actor: Actor | None = None,
     now: float | None = None,
 ) -> Outcome:
     """Make an edit, if the policy after it is right; with `ok` false nothing was written.
@@ -234,6 +235,7 @@ def change(  # noqa: PLR0913  what an edit needs, by name
         takes: id of the waiting change that this is, which must wait still; None for none.
         keep: how many versions the history keeps.
         trail: what is told of the edit.
+        actor: who the trail is told has made it; None: `author`, outside a browser session.
         now: as for `preview`.
 
     Raises:
@@ -262,7 +264,7 @@ def change(  # noqa: PLR0913  what an edit needs, by name
                 raise
             continue
         if trail is not None:
-            trail.tell(partial(_record, outcome, author, reason, now))
+            trail.tell(partial(_record, outcome, actor or Actor(subject=author), now))
         return outcome
     raise AssertionError  # the last attempt returns or raises
 
@@ -455,16 +457,10 @@ def _steps(
     return steps
 
 
-def _record(outcome: Outcome, author: str, reason: str | None, now: float) -> Record:
+def _record(outcome: Outcome, actor: Actor, now: float) -> Record:
     assert outcome.version is not None  # noqa: S101  it was written
-    return Record(
-        at=now,
-        event=Event.EDIT,
-        subject=author,
-        action=EDIT,
-        allowed=True,
-        reason=reason or "",
-        policy=outcome.version,
+    return Record.of(
+        actor, at=now, event=Event.EDIT, action=EDIT, allowed=True, reason="edited", policy=outcome.version
     )
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stguard import files
 from stguard.edits.errors import EditError
-from stguard.errors import nearest, quote
+from stguard.errors import ConfigurationError, nearest, quote
 from stguard.policyfile.source import ID_LENGTH, version_id
 from stguard.shared.board import BoardError
 
@@ -34,12 +34,29 @@ FOLDER: Final = ".stguard"
 KEPT: Final = 100
 """How many versions are kept unless told otherwise."""
 
+HISTORY_VARIABLE: Final = "STGUARD_HISTORY"
+"""Environment variable that says how many versions are kept, where code says nothing."""
+
 SHORTEST: Final = 4
 """Fewest characters of an id that name a version."""
 
 _INDEX: Final = "index.jsonl"
 _ID: Final = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def kept(choice: int | None, *, environ: Mapping[str, str] = os.environ) -> int:
+    """Return how many versions are kept: as code says, else the environment, else `KEPT`.
+
+    Raises:
+        ConfigurationError: it is no whole number from 1 on.
+    """
+    said: object = environ.get(HISTORY_VARIABLE) or KEPT if choice is None else choice
+    where = f"${HISTORY_VARIABLE}" if choice is None else "history"
+    number = int(said) if isinstance(said, str) and said.isascii() and said.isdecimal() else said
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ConfigurationError(f"{where} is how many versions of the policy are kept, from 1 on, got {quote(said)}")
+    return number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

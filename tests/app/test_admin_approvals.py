@@ -430,6 +430,9 @@ def test_the_audit_names_who_proposed_and_who_decided_and_the_versions_but_no_re
         ("proposed", "https://idp.example|ada", True),
         ("withdrawn", "https://idp.example|ada", False),
     ]
+    assert all(each["session"] for each in found)
+    edited = [each.as_json() for each in records if each.event is Event.EDIT]
+    assert [(each["subject"], each["reason"]) for each in edited] == [("https://idp.example|ada", "edited")]
     approved = found[3]["proposal"]
     assert approved["author"] == "https://idp.example|ada"
     assert approved["before"] == Policy.from_texts([("policy.yaml", POLICY)]).version

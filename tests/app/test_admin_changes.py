@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 from stguard import edits
 from stguard.analysis import Change
 from stguard.app.admin import changes
+from stguard.audit import Event, Record
 from stguard.edits.history import FileHistory
 from stguard.policy import Policy
 
@@ -650,3 +652,22 @@ def test_a_name_that_differs_in_what_is_drawn_as_nothing_is_shown_with_it(admin:
     change = Change(who="group:ops\u200b", org=None, action="report:view", because="assignment `x` gives role `viewer`")
     (line,) = changes.grouped(policy, [change], {})
     assert "u200b" in line
+
+
+def test_a_save_is_told_to_the_audit_by_ids_alone_and_keeps_as_many_versions_as_is_said(admin: Any) -> None:
+    records: list[Record] = []
+    admin.main("sg.configure(audit=__import__('builtins')._told, history=2)\n" + MAIN)
+    builtins._told = records.append  # type: ignore[attr-defined]  # the script's way to this test
+    for person in ("kim", "otto", "vera"):
+        at = begin_grant(admin.run("ada"), f"email:{person}@acme.com", "exporter", reason=f"because of {person}")
+        assert "Saved" in told(press(press(at, PREVIEW), "Save"))
+    admin.trail.flush()
+    del builtins._told  # type: ignore[attr-defined]  # as above
+    found = [each.as_json() for each in records if each.event is Event.EDIT]
+    assert [(each["subject"], each["reason"], each["impersonator"]) for each in found] == [
+        ("https://idp.example|ada", "edited", None)
+    ] * 3
+    assert all(each["session"] for each in found)
+    assert "acme.com" not in str(found)
+    assert "because" not in str(found)
+    assert len(FileHistory(file(admin)).versions()) == 2

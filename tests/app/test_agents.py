@@ -475,6 +475,26 @@ def test_it_is_closed_without_a_rule_of_its_own_or_without_an_issuer(
             assert server.interact(token).status == server.mcp(token).status == 404
 
 
+def test_what_programs_are_allowed_and_refused_is_told_to_the_audit(
+    tmp_path: Path, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STGUARD_AUDIT", "told.jsonl")
+    told = tmp_path / "told.jsonl"
+    app = f"sg.App('main.py', bearer=sg.BearerTokens(issuer={issuer.url!r}, audience={AUDIENCE!r}))"
+    with serving(tmp_path, app=app) as server:
+        for sub in ("ann", "ann", "eve"):
+            server.interact(issuer.token(email=f"{sub}@acme.com", sub=sub))
+        agent: list[dict[str, Any]] = []
+        deadline = time.monotonic() + 20
+        while len(agent) < 2 and time.monotonic() < deadline:
+            lines = told.read_text().splitlines() if told.exists() else []
+            agent = [each for each in map(json.loads, lines) if each["action"] == "page:agent"]
+    assert [(each["subject"].partition("|")[2], each["allowed"], each["reason"]) for each in agent] == [
+        ("ann", True, "granted"),
+        ("eve", False, "unknown"),
+    ]
+
+
 def test_a_public_rule_still_asks_for_a_token(tmp_path: Path, issuer: Issuer) -> None:
     policy = POLICY.replace('agent: {permission: "report:view"}', "agent: public").replace(
         "pages:", "identity: {accept: {aud: [other]}}\n    pages:"

@@ -909,6 +909,44 @@ def test_static_files_are_for_no_account_that_an_identity_source_blocks(tmp_path
     assert statuses == [403, 200]
 
 
+# --- the audit -------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_gateway_decides_is_told_to_the_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STGUARD_AUDIT", "told.jsonl")
+    told = tmp_path / "told.jsonl"
+    pages = 'home: signed_in, static: {permission: "report:view"}, metrics: {role: viewer}, health: {role: viewer}'
+    with serving(tmp_path, "guarded", policy=POLICY.replace("home: signed_in", pages)) as server:
+        ann, bob = (Browser(server, login={"email": f"{name}@acme.com", "sub": name}) for name in ("ann", "bob"))
+        for each in (ann, ann, bob, bob, Browser(server)):
+            each.get("/app/static/plan.txt")
+        for each in (ann, bob):
+            each.get("/_stguard/metrics")
+            each.get("/_stguard/health")
+        (server.folder / "rules/policy.yaml").write_text(textwrap.dedent(POLICY))
+        for each in (ann, Browser(server)):
+            each.get("/app/static/plan.txt")
+        lines: list[str] = []
+        deadline = time.monotonic() + 20
+        while len(lines) < 8 and time.monotonic() < deadline:
+            lines = told.read_text().splitlines() if told.exists() else []
+    found = [json.loads(line) for line in lines]
+    assert [
+        ((each["subject"] or "|").partition("|")[2], each["action"], each["allowed"], each["reason"]) for each in found
+    ] == [
+        ("ann", "page:static", True, "granted"),
+        ("bob", "page:static", False, "unknown"),
+        ("bob", "page:static", False, "unknown"),
+        ("", "page:static", False, "not_signed_in"),
+        ("ann", "page:metrics", True, "granted"),
+        ("ann", "page:health", True, "granted"),
+        ("bob", "page:metrics", False, "unknown"),
+        ("", "page:static", False, "not_signed_in"),
+    ]
+    assert "acme.com" not in str(found)
+    assert found[0]["grants"], "by which assignment"
+
+
 # --- the middleware by itself ----------------------------------------------------------------------------------------
 
 

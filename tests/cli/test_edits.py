@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import getpass
 import os
 import pty
 import subprocess
@@ -145,6 +146,50 @@ def test_the_history_is_listed_and_a_version_restored(team: Run, tmp_path: Path)
     ran = team("history", "--json")
     assert len(ran.json["versions"]) == 3
     assert "warning: 1 line of the history can't be read" in ran.err
+
+
+def test_an_edit_is_told_to_the_audit_that_is_named(team: Run, tmp_path: Path) -> None:
+    told = tmp_path / "told.jsonl"
+    assert team("grant", "bob@acme.com", "viewer", "--yes", "--audit", str(told)).code == 0
+    env = {"STGUARD_AUDIT": str(told)}
+    assert team("revoke", "bob@acme.com", "viewer", "--yes", env=env).code == 0
+    (tmp_path / "policy.yaml").write_text(TEAM.replace("assign:\n", "\n\n\nassign:\n"), "utf-8")
+    assert team("fmt", env=env).code == 0
+    team("grant", "bob@acme.com", "viewer", env=env)  # nobody is asked here: nothing is written, nothing told
+    records = team("audit", str(told), "--json").json["records"]
+    assert [(each["event"], each["action"], each["reason"], each["allowed"]) for each in records] == [
+        ("edit", "policy:edit", "edited", True)
+    ] * 3
+    assert "bob" not in told.read_text("utf-8"), "whom it was about stands in the history"
+    assert {each["subject"] for each in records} == {getpass.getuser()}
+
+
+def test_an_audit_that_can_not_be_written_keeps_the_policy_as_it_is(team: Run, tmp_path: Path) -> None:
+    ran = team("grant", "bob@acme.com", "viewer", "--yes", "--audit", str(tmp_path))
+    assert ran.code == 1
+    assert "audit: " in ran.err
+    assert (tmp_path / "policy.yaml").read_text("utf-8") == TEAM
+
+
+def test_an_audit_that_fails_after_the_edit_is_said(team: Run, tmp_path: Path) -> None:
+    ran = team("grant", "bob@acme.com", "viewer", "--yes", "--audit", "/dev/full")
+    assert ran.code == 0, ran.err
+    assert "warning: the edit was made, and the audit could not be told of it" in ran.err
+    assert "bob@acme.com" in (tmp_path / "policy.yaml").read_text("utf-8")
+
+
+def test_every_command_that_writes_keeps_as_many_versions_as_is_said(team: Run, tmp_path: Path) -> None:
+    env = {"STGUARD_HISTORY": "3"}
+    for _ in range(3):
+        team("grant", "bob@acme.com", "viewer", "--yes", env=env)
+        team("revoke", "bob@acme.com", "viewer", "--yes", env=env)
+    assert len(team("history", "--json").json["versions"]) == 3
+    (tmp_path / "policy.yaml").write_text(TEAM.replace("assign:\n", "\n\n\nassign:\n"), "utf-8")
+    assert team("fmt", "--keep", "2").code == 0
+    assert len(team("history", "--json").json["versions"]) == 2
+    ran = team("grant", "bob@acme.com", "viewer", "--yes", env={"STGUARD_HISTORY": "none"})
+    assert ran.code == 2
+    assert "none" in ran.err
 
 
 def test_fmt_lays_out_and_check_only_says_so(team: Run, tmp_path: Path) -> None:

@@ -80,6 +80,13 @@ def test_what_keeps_a_command_from_the_shared_policy_is_said(
     assert "hunter2" not in ran.err
 
 
+def test_edits_of_what_is_shared_stand_in_the_audit_that_is_shared(team: Run, env: dict[str, str]) -> None:
+    assert team("publish", "--yes", env=env).code == 0
+    assert team("grant", "bob@acme.com", "viewer", "--yes", env=env).code == 0
+    records = team("audit", "--shared", "--json", env=env).json["records"]
+    assert [(each["event"], each["reason"]) for each in records] == [("edit", "edited")] * 2
+
+
 def test_a_file_that_is_named_is_edited_whatever_replicas_share(team: Run, tmp_path: Path, env: dict[str, str]) -> None:
     ran = team("grant", "bob@acme.com", "viewer", "--policy", "policy.yaml", "--yes", env=env)
     assert ran.code == 0, ran.err

@@ -10,7 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,7 +28,8 @@ from stguard.edits import (
     preview,
     restored,
 )
-from stguard.edits.history import FileHistory
+from stguard.edits.history import KEPT, FileHistory, kept
+from stguard.errors import ConfigurationError
 from stguard.policy import Policy
 from stguard.policyfile.source import is_read
 
@@ -378,8 +379,43 @@ def test_an_edit_is_told_to_the_audit_trail(policy: Path) -> None:
     change(policy, "roles: [", author="iss|ann", trail=trail)
     trail.flush()
     assert [(each.event, each.subject, each.action, each.reason, each.policy) for each in told] == [
-        (audit.Event.EDIT, "iss|ann", "policy:edit", "T-1", made.version)
+        (audit.Event.EDIT, "iss|ann", "policy:edit", "edited", made.version)
     ]
+
+
+def test_the_trail_is_told_who_made_an_edit_by_ids_alone(policy: Path) -> None:
+    told: list[audit.Record] = []
+    trail = audit.Trail(told.append)
+    actor = audit.Actor(subject="iss|ann", impersonator="iss|sue", session="5e55")
+    change(policy, give("bob@acme.com"), author="ann@acme.com", reason="for Bob", trail=trail, actor=actor)
+    trail.flush()
+    assert [(each.subject, each.impersonator, each.session) for each in told] == [("iss|ann", "iss|sue", "5e55")]
+    assert "acme.com" not in str(told)
+    assert "Bob" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("choice", "environ", "number"),
+    [
+        (None, {}, KEPT),
+        (None, {"STGUARD_HISTORY": "7"}, 7),
+        (3, {"STGUARD_HISTORY": "7"}, 3),
+        (None, {"STGUARD_HISTORY": ""}, KEPT),
+    ],
+)
+def test_how_many_versions_are_kept_is_said_by_code_then_the_environment(
+    choice: int | None, environ: dict[str, str], number: int
+) -> None:
+    assert kept(choice, environ=environ) == number
+
+
+@pytest.mark.parametrize(
+    ("choice", "environ"),
+    [(0, {}), (-1, {}), (True, {}), (2.5, {}), (None, {"STGUARD_HISTORY": "0"}), (None, {"STGUARD_HISTORY": "many"})],
+)
+def test_a_number_of_versions_that_is_none_is_refused(choice: Any, environ: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match=r"(history|\$STGUARD_HISTORY) is how many versions .* from 1 on, got"):
+        kept(choice, environ=environ)
 
 
 def test_a_change_made_since_the_look_is_never_overwritten(policy: Path) -> None:

@@ -16,6 +16,7 @@ from stguard.app.admin import changes, directory, guarding, seconds, words
 from stguard.app.admin.guarding import EDIT, editing, insist
 from stguard.app.screens import one_line, plain
 from stguard.app.standing import subject_with
+from stguard.audit import Actor
 from stguard.claims import ADDED
 from stguard.edits.waiting import Answer
 
@@ -292,6 +293,8 @@ def _approved(asked: Standing, name: str, digest: str) -> str | None:
         confirmed=confirmed,
         takes=name,
         trail=asked.settings.trail,
+        keep=asked.settings.history,
+        actor=Actor(subject=pending.subject),
     )
     if not outcome.written:
         return "Nothing was changed: the policy would have errors, or is like that already."

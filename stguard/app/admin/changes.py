@@ -289,6 +289,8 @@ def _write(asked: Standing, place: edits.Place, proposal: Proposal, *, reason: s
             in_force=asked.policy,
             confirmed=confirmed,
             trail=asked.settings.trail,
+            keep=asked.settings.history,
+            actor=asked.actor,
         )
     except edits.ChangedMeanwhileError:
         _look_again(proposal, "saved")

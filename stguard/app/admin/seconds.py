@@ -143,10 +143,10 @@ def tell(
         after: version of the policy that it makes; None when that isn't known.
     """
     if asked.settings.trail is not None:
-        record = Record(
+        record = Record.of(
+            asked.actor,
             at=time.time(),
             event=Event.APPROVAL,
-            subject=None if asked.subject is None else asked.subject.id,
             action=EDIT.names[0],
             allowed=what == "approved",
             reason=what,

@@ -32,9 +32,10 @@ from stguard.app.gateway.stream import REFUSED, Stream
 from stguard.app.gateway.traffic import traffic
 from stguard.app.gateway.visitors import Visitor, by_headers, visitor_of, without_login
 from stguard.app.standing import subject_with
+from stguard.app.told import Told, tell
 from stguard.errors import ConfigurationError, PolicyFileError, StguardError
 from stguard.keys import KeysUnavailableError
-from stguard.model import Facts
+from stguard.model import PAGE_ACTION, Facts, SignedIn
 from stguard.shared.replicas import chosen
 from stguard.sources.answers import joined
 from stguard.tokens import TokenError
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from stguard.app.gateway.bearers import BearerTokens
     from stguard.app.gateway.health import State
     from stguard.app.settings import IdentityChoice, PolicyChoice, Settings
-    from stguard.model import Claims, Subject
+    from stguard.model import Claims, Decision, Subject
     from stguard.policy import Policy
     from stguard.shared.replicas import SharedChoice
 
@@ -138,6 +139,7 @@ class Gateway:
         self._local: Final = LocalAccounts(accounts) if isinstance(accounts, str | Path) else accounts
         self._shared: Final = shared
         self._signouts: Final = Signouts()
+        self._told: Final = Told()
         self._script: str | None = None
         self._states: Final[list[State]] = [
             PolicyState(self.settings, named=policy is not None),
@@ -363,7 +365,9 @@ class Gateway:
         subject = self._subject(visitor)
         if subject is None or _Watch(self, visitor)():
             raise RefusedError(401, "a token that the policy doesn't accept", challenge='Bearer error="invalid_token"')
-        if not self._opens(scope, AGENT_PAGE, subject):
+        decision = self._decide(scope, AGENT_PAGE, subject)
+        self._tell(decision, subject, visitor)
+        if not decision.allowed:
             raise RefusedError(403, "the agent API", challenge='Bearer error="insufficient_scope"')
         named = (*identity, *self._read_headers)
         return {**scope, "headers": proxies.without(scope["headers"], "authorization", "cookie", *named)}
@@ -462,10 +466,13 @@ class Gateway:
 
     def _static_allowed(self, scope: Scope, visitor: Visitor) -> bool:
         """Decide about the app's static files: the page `static` of the policy, else whoever is signed in."""
-        subject = self._subject(visitor)
-        if STATIC_PAGE not in self.settings().policy().parts.pages:
-            return subject is not None
-        return self._opens(scope, STATIC_PAGE, subject)
+        subject, policy = self._subject(visitor), self.settings().policy()
+        if STATIC_PAGE in policy.parts.pages:
+            decision = self._decide(scope, STATIC_PAGE, subject)
+        else:
+            decision = replace(policy.explain(subject, SignedIn()), action=f"{PAGE_ACTION}{STATIC_PAGE}")
+        self._tell(decision, subject, visitor)
+        return decision.allowed
 
     def _may_open(self, place: Place) -> bool:
         """Tell whether a place is for operators, and the policy has a rule for it by its own name."""
@@ -482,9 +489,16 @@ class Gateway:
             place: what is asked for.
             among: who the request comes from, by its cookie or headers and by its token: either is enough.
         """
-        return self._may_open(place) and any(
-            self._opens(scope, _OPERATORS[place], self._operator(place, each)) for each in among if each is not None
-        )
+        if not self._may_open(place):
+            return False
+        who = [(self._operator(place, each), each) for each in among if each is not None]
+        asked = [(self._decide(scope, _OPERATORS[place], subject), subject, each) for subject, each in who]
+        opened = next((each for each in asked if each[0].allowed), None)
+        if opened is not None:
+            self._tell(*opened)
+        elif place is not Place.HEALTH:  # which answers everybody, only more shortly
+            self._tell(*next((each for each in asked if each[1] is not None), asked[0]))
+        return opened is not None
 
     def _operator(self, place: Place, visitor: Visitor) -> Subject | None:
         if visitor.claims is None or _Watch(self, visitor)():
@@ -509,14 +523,20 @@ class Gateway:
         """Tell whether the policy takes who a token names for somebody, now."""
         return self._subject(visitor) is not None and not _Watch(self, visitor)()
 
-    def _opens(self, scope: Scope, page: str, subject: Subject | None) -> bool:
+    def _decide(self, scope: Scope, page: str, subject: Subject | None) -> Decision:
         """Decide about a page of the policy that stands for a place of the server, in the org that `?org=` names."""
         policy, org = self.settings().policy(), None
         if policy.multi_tenant and subject is not None:
             wished = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("org")
             mine = policy.memberships(subject)
             org = wished[0] if wished else mine[0].org if len(mine) == 1 else None
-        return policy.decide(subject, f"page:{page}", org=org).allowed
+        return policy.decide(subject, f"{PAGE_ACTION}{page}", org=org)
+
+    def _tell(self, decision: Decision, subject: Subject | None, visitor: Visitor) -> None:
+        """Tell the audit of a decision that is enforced here: a refusal always, what is allowed once for each login."""
+        current = self.settings()
+        if current.trail is not None and self._told.first(decision, visitor.owner):
+            tell(current.trail, decision, subject=subject, policy=current.policy())
 
     # --- serving
 
