@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from stguard.analysis.answer import Answer
 from stguard.analysis.diagram import NEVER, Diagrams, EntangledError, Function
 from stguard.analysis.people import Denied, Mark, Marks, People, Sent, keys_of
-from stguard.analysis.presence import Presence
+from stguard.analysis.presence import ALL_TIME, Presence
 from stguard.analysis.question import NO_EFFECT, THIS, Effect, Questions, form_of, renamed_effect, rules_in
 from stguard.analysis.standings import Standings, sub_of
 from stguard.model import BUILT_IN_PERMISSIONS, EVERY_ORG, Not, OrgIs, Who, WhoKind
@@ -101,13 +101,13 @@ class Case:
     Attributes:
         org: the org; None for none.
         people: everybody.
-        answers: of each policy.
         allowed: when each policy allows it.
+        outcome: both, with the answers that say so.
         place: the who-keys of the org, by sort.
         crowds: who is there when, all of them a part of these people.
     """
 
-    __slots__ = ("_asking", "_members", "allowed", "answers", "crowds", "org", "people", "place")
+    __slots__ = ("_asking", "_members", "allowed", "crowds", "org", "outcome", "people", "place")
 
     def __init__(
         self,
@@ -123,7 +123,8 @@ class Case:
         self.org: Final = org
         self.place: Final = place
         self.crowds: Final = crowds
-        self.people, self.answers, self.allowed = outcome
+        self.outcome: Final = outcome
+        self.people, _, self.allowed = outcome
 
     def moments(self) -> Iterator[Case]:
         """Yield the same for each of the crowds: these are the people that are there at one time.
@@ -141,7 +142,7 @@ class Case:
         if self._members is None:
             times = sorted(chain.from_iterable(self.crowds.values()))
             self._members = self._asking.members(self.place, times)
-        found = self._members[fact.alike]
+        found = self._members.get(fact.alike, ())
         if fact.prefix is not None:
             found = [Who(WhoKind.SUB, f"{fact.prefix}|{sub_of(who)}") for who in found]
         return tuple(sorted(found, key=str))
@@ -225,7 +226,22 @@ class Asking:
 
     def case(self, org: str | None, place: Place, crowd: Crowd, crowds: Mapping[Crowd, Sequence[Stretch]]) -> Case:
         """Return the case of a crowd, for the times of crowds that are a part of it."""
-        return Case(self, org, place, crowds, self._outcome(org, crowd))
+        return Case(self, org, place, crowds, self.outcome(org, crowd))
+
+    def alike(self, orgs: Iterable[str | None]) -> Iterable[Sequence[str | None]]:
+        """Return together the orgs that are all one to the question, but for who is there."""
+        found: dict[object, list[str | None]] = {}
+        for org in orgs:
+            found.setdefault(self._seen_as(org), []).append(org)
+        return found.values()
+
+    def ever(self, orgs: Iterable[str | None]) -> Crowd | None:
+        """Return all that are there in some org at some time as one crowd; None where that stands for none of them."""
+        return self._presence.ever(tuple(orgs))
+
+    def at_once(self, org: str | None, crowd: Crowd) -> Case:
+        """Return the case of all that are there in some org at some time, with the who-keys of one of the orgs."""
+        return self.case(org, self._presence.place(org), crowd, {crowd: ALL_TIME})
 
     def members(self, place: Place, times: Sequence[Stretch]) -> Mapping[Alike, Sequence[Who]]:
         """Return by kind who belongs to it at some time within stretches of time."""
@@ -233,10 +249,13 @@ class Asking:
 
     # --- what follows
 
-    def _outcome(self, org: str | None, crowd: Crowd) -> Outcome:
+    def _seen_as(self, org: str | None) -> tuple[tuple[bool, ...], bool, str | None]:
         # Orgs that the question doesn't name are all one to it.
-        known = self._standings.known(org)
-        place = (known, org is not None, org if org in self._orgs else None)
+        return self._standings.known(org), org is not None, org if org in self._orgs else None
+
+    def outcome(self, org: str | None, crowd: Crowd) -> Outcome:
+        """Return what a crowd is allowed in an org."""
+        place = self._seen_as(org)
         outcome = self._outcomes.get((crowd, place))
         if outcome is None:
             named = self._presence.kinds(crowd)
@@ -244,13 +263,14 @@ class Asking:
             outcome = self._worked_out.get(key)
             if outcome is None:
                 try:
-                    outcome = self._worked_out[key] = self._work_out(org, named, known)
+                    outcome = self._worked_out[key] = self._work_out(org, named)
                 except RecursionError as error:
                     raise EntangledError("the rules name too much to be worked out; split them up") from error
             self._outcomes[crowd, place] = outcome
         return outcome
 
-    def _work_out(self, org: str | None, named: frozenset[Alike], known: tuple[bool, ...]) -> Outcome:
+    def _work_out(self, org: str | None, named: frozenset[Alike]) -> Outcome:
+        known = self._standings.known(org)
         people = People(Diagrams(), named, self.sent, org=org is not None)
         answers = tuple(Answer(people, form, number, org=org) for number, form in enumerate(self._forms))
         allowed = (answer.allowed() if knows else NEVER for knows, answer in zip(known, answers, strict=True))

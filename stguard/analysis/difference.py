@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from stguard import engine
 from stguard.analysis.circumstances import Asking, Side, orgs_of
 from stguard.analysis.cover import cover
-from stguard.analysis.diagram import NEVER
+from stguard.analysis.diagram import NEVER, EntangledError
 from stguard.analysis.people import MEMBER, Denied
 from stguard.analysis.question import SECTION_ACTION, THIS, actions
 from stguard.analysis.standings import Standings, term_of
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stguard.analysis.circumstances import Case, Outcome
     from stguard.analysis.cover import Together
     from stguard.analysis.people import Fact, People
+    from stguard.analysis.presence import Crowd
     from stguard.analysis.question import Question
     from stguard.policy import Policy
 
@@ -172,28 +173,65 @@ class _Comparison:
         if before is not after:
             lines[after][ANONYMOUS, self._because(action, asked, gained=after)] = {None: None}
         pairs: dict[Finding, Where] = {}
-        for org in self._orgs_that_differ(asked):
-            for whole in asking.cases(org):
-                for case, changes in self._found_in(whole, asked):
-                    for found in changes:
-                        if found.roles:  # of which nothing depends on the org
-                            pairs.setdefault(found, {})[org] = None
-                            continue
-                        for line in self._told(action, asked, case, found):
-                            lines[found.gained].setdefault(line, {})[org] = None
+        for found, orgs, cases in self._changes(asking):
+            if found.roles:  # of which nothing depends on who is there
+                pairs.setdefault(found, {}).update(dict.fromkeys(orgs))
+                continue
+            for case in cases:
+                for line in self._told(action, asked, case, found):
+                    lines[found.gained].setdefault(line, {})[case.org] = None
         for found, where in pairs.items():
             who = " and ".join(f"role:{role}" for role in sorted(found.roles))
             lines[found.gained].setdefault((who, self._because(action, asked, gained=found.gained)), {}).update(where)
         return lines
 
-    def _found_in(self, case: Case, asked: Sequence[Question]) -> Sequence[tuple[Case, tuple[Finding, ...]]]:
-        """Return who gains and loses something, moment by moment where it takes several facts together."""
-        found = self._found.get(case.people)
-        if found is None:
-            found = self._found[case.people] = tuple(_findings(case, asked))
+    def _changes(self, asking: Asking) -> Iterator[tuple[Finding, Iterable[str | None], Iterable[Case]]]:
+        """Yield who gains and loses something, with the orgs where that is so and a case in each."""
+        differ = tuple(self._orgs_that_differ(asking.asked))
+        crowd = asking.ever(differ)
+        for orgs in asking.alike(differ):
+            at_once = None if crowd is None else self._at_once(asking, orgs[0], crowd)
+            if crowd is not None and at_once is not None:
+                for found in at_once:
+                    yield found, orgs, (asking.at_once(org, crowd) for org in orgs)
+                continue
+            for org in orgs:
+                for whole in asking.cases(org):
+                    yield from ((found, (org,), (case,)) for case, found in self._by_moment(whole, asking.asked))
+
+    def _at_once(self, asking: Asking, org: str | None, ever: Crowd) -> Sequence[Finding] | None:
+        """Return who gains and loses something of all that are there in some org at some time.
+
+        By one fact alone, that is so wherever there is such a fact, whoever else is there. None where it takes several
+        together: they need not be there in one org at one time.
+        """
+        try:
+            found = self._findings(asking.outcome(org, ever), asking.asked)
+        except EntangledError:
+            return None
+        if any(len(each.together) > 1 for each in found):
+            return None
+        pairs = [each for each in found if each.roles]
+        if pairs:
+            nobody = self._findings(asking.outcome(org, frozenset()), asking.asked)
+            if any(each not in nobody for each in pairs):
+                return None
+        return found
+
+    def _by_moment(self, case: Case, asked: Sequence[Question]) -> Iterator[tuple[Case, Finding]]:
+        """Yield who gains and loses something, moment by moment where it takes several facts together."""
+        found = self._findings(case.outcome, asked)
         if len(case.crowds) > 1 and any(len(each.together) > 1 for each in found):
-            return [pair for each in case.moments() for pair in self._found_in(each, asked)]
-        return ((case, found),)
+            for each in case.moments():
+                yield from self._by_moment(each, asked)
+        else:
+            yield from ((case, each) for each in found)
+
+    def _findings(self, outcome: Outcome, asked: Sequence[Question]) -> Sequence[Finding]:
+        found = self._found.get(outcome.people)
+        if found is None:
+            found = self._found[outcome.people] = tuple(_findings(outcome, asked))
+        return found
 
     def _told(self, action: str, asked: Sequence[Question], case: Case, found: Finding) -> Iterator[tuple[str, str]]:
         gained = found.gained
@@ -247,13 +285,13 @@ class _Comparison:
         return [role for role in changed if old.get(role) != new.get(role)] or changed
 
 
-def _findings(case: Case, asked: Sequence[Question]) -> Iterator[Finding]:
+def _findings(outcome: Outcome, asked: Sequence[Question]) -> Iterator[Finding]:
     """Yield who gains and loses something."""
-    old, new = case.allowed
+    old, new = outcome.allowed
     if old == new:
         return
-    diagrams = case.people.diagrams
-    unknown = {fact.doubt for fact in case.people.facts if _denied_otherwise(fact)}
+    people, diagrams = outcome.people, outcome.people.diagrams
+    unknown = {fact.doubt for fact in people.facts if _denied_otherwise(fact)}
 
     def names_all(fact: Fact) -> bool:
         return _denied_otherwise(fact) or (fact.unknown is not None and fact.unknown in unknown)
@@ -261,11 +299,11 @@ def _findings(case: Case, asked: Sequence[Question]) -> Iterator[Finding]:
     for gained in (False, True):
         only = diagrams.without(*((new, old) if gained else (old, new)))
         for roles in _pairs(asked[not gained].separations - asked[gained].separations):
-            meet = diagrams.both(only, case.people.possible, case.answers[not gained].meet(roles))
+            meet = diagrams.both(only, people.possible, outcome.answers[not gained].meet(roles))
             if meet != NEVER:
                 yield Finding(gained, roles)
                 only = diagrams.without(only, meet)
-        yield from (Finding(gained, together=each) for each in cover(case.people, only, names_all=names_all))
+        yield from (Finding(gained, together=each) for each in cover(people, only, names_all=names_all))
 
 
 def _denied_otherwise(fact: Fact) -> bool:

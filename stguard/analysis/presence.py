@@ -105,6 +105,21 @@ class Presence:
             return place, {crowd: {crowd: ALL_TIME}}
         return place, self._nested(self._crowds(place, at))
 
+    def place(self, org: str | None) -> Place:
+        """Return the who-keys of an org that can matter."""
+        return self._there(org)[0]
+
+    def ever(self, orgs: tuple[str | None, ...]) -> Crowd | None:
+        """Return all that are there in some org at some time as one crowd, of which each that there is is a part.
+
+        None where one more in a crowd can change what holds for the others: then that crowd stands for none of them.
+        """
+        if self._marks:
+            return None
+        shapes = self._standings.shapes(self._roles, orgs)
+        crowd = frozenset(alike for shape in shapes for _, alike in self._pieces(shape)) - {_NOBODY}
+        return crowd if self._shared.isdisjoint(crowd) else None
+
     def members(self, place: Place, times: Sequence[Stretch]) -> Mapping[Alike, Sequence[Who]]:
         """Return by kind who belongs to it at some time within stretches of time."""
         found: dict[Alike, list[Who]] = {}
