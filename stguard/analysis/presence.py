@@ -125,6 +125,11 @@ class Presence:
         found: dict[Alike, list[Who]] = {}
         ends = [end for _, end in times]
         for number, keys in place.items():
+            pieces = self._pieces(number)
+            if len(pieces) == 1:
+                if pieces[0][1] != _NOBODY:
+                    found.setdefault(self._alike[pieces[0][1]], []).extend(keys)
+                continue
             belongs = set()
             for (start, alike), (until, _) in pairwise((*self._times(number), _END)):
                 if alike == _NOBODY:

@@ -100,6 +100,10 @@ class Standings:
             found = self._known[org] = tuple(_knows(policy.parts, org) for policy in self._policies)
         return found
 
+    def known_alike(self, org: str | None) -> bool:
+        """Tell whether either all policies can be asked in an org, or none."""
+        return len({*self.known(org)}) == 1
+
     def assignments(self, number: int, org: str | None) -> list[Assignment]:
         """Return the assignments of one of the policies that count in an org."""
         by_org = self._by_org[number]
