@@ -2,7 +2,8 @@
 
 The difference between a policy of 5 000 assignments (50 roles, 500 permissions, 100 pages) and the same with one edit,
 beside loading that policy, in turns in one run. The target is a second. Without orgs, with 100 and 1 000; with groups
-only, with a period for each assignment, and with all assignments on one role. `leftovers` is what changes nothing.
+only, with a period for each assignment, with two roles separated before, and with all assignments on one role.
+`leftovers` is what changes nothing.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def edits(base: str, *, orgs: int) -> dict[str, str]:
         ),
         "a forbid is wider": base.replace('permission: "area1:verb1"', 'permission: "area1:*"'),
         "a page opens to all": base.replace("p3: {permission: area1:verb5}", "p3: signed_in"),
-        "two roles separated": base + "separation: [{id: s, roles: [r0, r5]}]\n",
+        "two roles separated": separated(base, "r0", "r10"),
     }
 
 
@@ -79,6 +80,11 @@ def _period(found: re.Match[str]) -> str:
     return f"  - {{id: n{number}, {found[2]}, from: '{since}', until: '{until}', reason: x}}"
 
 
+def separated(base: str, *roles: str) -> str:
+    """Let nobody hold two roles together, in place of those that nobody may hold together before."""
+    return f"{re.sub('separation: .*', '', base).rstrip()}\nseparation: [{{id: s, roles: [{', '.join(roles)}]}}]\n"
+
+
 def one_role(base: str) -> str:
     """Let every assignment give the same role."""
     return re.sub(r"(  - {id: n\d+), role: r\d+", r"\1, role: r4", base)
@@ -90,7 +96,10 @@ def policies() -> Iterator[tuple[str, str, int]]:
         yield f"{orgs or 'no'} orgs", text(orgs=orgs), orgs
     yield "groups only", groups(text(orgs=0)), 0
     yield "a period for each", periods(text(orgs=0)), 0
-    yield "a period for each, 100 orgs", periods(text(orgs=100)), 100
+    for orgs in (100, 1_000):
+        yield f"a period for each, {orgs} orgs", periods(text(orgs=orgs)), orgs
+        yield f"a period for each, {orgs} orgs, separated", separated(periods(text(orgs=orgs)), "r0", "r5"), orgs
+    yield "1000 orgs, separated", separated(text(orgs=1_000), "r0", "r5"), 1_000
     yield "one role only", one_role(text(orgs=0)), 0
 
 

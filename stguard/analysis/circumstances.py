@@ -1,24 +1,23 @@
-"""In which orgs and at which moments a question can have another answer, and who then holds which role."""
+"""In which orgs a question can have another answer, who might ask it there, and what the answer is."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import Counter
-from itertools import chain, pairwise
-from math import inf, nextafter
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stguard.analysis.answer import Answer
 from stguard.analysis.diagram import NEVER, Diagrams, EntangledError, Function
-from stguard.analysis.people import Alike, Denied, Given, Mark, Marks, People, Sent, keys_of
+from stguard.analysis.people import Denied, Mark, Marks, People, Sent, keys_of
+from stguard.analysis.presence import ALL_TIME, Presence
 from stguard.analysis.question import NO_EFFECT, THIS, Effect, Questions, form_of, renamed_effect, rules_in
-from stguard.analysis.standings import Sort, Standings, sub_of
+from stguard.analysis.standings import Standings, sub_of
 from stguard.model import BUILT_IN_PERMISSIONS, EVERY_ORG, Not, OrgIs, Who, WhoKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from stguard.analysis.people import Fact
+    from stguard.analysis.people import Alike, Fact
+    from stguard.analysis.presence import Crowd, Stretch
     from stguard.analysis.question import Form, Question
     from stguard.analysis.standings import Place
     from stguard.policy import Policy
@@ -102,13 +101,13 @@ class Case:
     Attributes:
         org: the org; None for none.
         people: everybody.
-        answers: of each policy.
         allowed: when each policy allows it.
+        outcome: both, with the answers that say so.
         place: the who-keys of the org, by sort.
         crowds: who is there when, all of them a part of these people.
     """
 
-    __slots__ = ("_asking", "_members", "allowed", "answers", "crowds", "org", "people", "place")
+    __slots__ = ("_asking", "_members", "allowed", "crowds", "org", "outcome", "people", "place")
 
     def __init__(
         self,
@@ -124,7 +123,8 @@ class Case:
         self.org: Final = org
         self.place: Final = place
         self.crowds: Final = crowds
-        self.people, self.answers, self.allowed = outcome
+        self.outcome: Final = outcome
+        self.people, _, self.allowed = outcome
 
     def moments(self) -> Iterator[Case]:
         """Yield the same for each of the crowds: these are the people that are there at one time.
@@ -140,8 +140,9 @@ class Case:
         if fact.alike is None:
             return ()
         if self._members is None:
-            self._members = self._asking.members(self.place, sorted(chain.from_iterable(self.crowds.values())))
-        found = self._members[fact.alike]
+            times = sorted(chain.from_iterable(self.crowds.values()))
+            self._members = self._asking.members(self.place, times)
+        found = self._members.get(fact.alike, ())
         if fact.prefix is not None:
             found = [Who(WhoKind.SUB, f"{fact.prefix}|{sub_of(who)}") for who in found]
         return tuple(sorted(found, key=str))
@@ -151,32 +152,6 @@ class Case:
         if fact.sent is not None:
             return tuple(f"{fact.sent.kind}:{name}" for name in self._asking.sent[fact.sent])
         return fact.names or tuple(map(str, self.keys(fact)))
-
-
-Pieces = tuple[tuple[int, int], ...]
-"""From which of some moments on, by rank, a who-key is treated how: by the number of what it then is alike to."""
-
-_BEGINNING: Final = -1
-"""Stands for the rank of the beginning of time."""
-
-Stretch = tuple[float, float]
-"""Some time: from Unix seconds until Unix seconds."""
-
-_ALL_TIME: Final[list[Stretch]] = [(-inf, inf)]
-
-_NOBODY: Final = -1
-"""Stands for who is treated as anyone else."""
-
-_NOTHING: Final[frozenset[tuple[str, Mark]]] = frozenset()
-
-_END: Final = (inf, _NOBODY)
-"""Ends the pieces of time of everybody."""
-
-Held = tuple[tuple[frozenset[str], ...], Who | None]
-"""The roles that each policy gives at some moment, and the who-key that stands for being named, if any does."""
-
-Crowd = frozenset[int]
-"""The kinds of who-keys that are told apart, by number."""
 
 
 class Asking:
@@ -203,21 +178,16 @@ class Asking:
         self.asked: Final = tuple(side.questions.about(action) for side in sides)
         self._forms, names = zip(*map(form_of, self.asked), strict=True)
         self._orgs: Final = {org for form in self._forms for org in _orgs_in(form)}
-        self._effects: Final = [
-            {role: renamed_effect(effect, its) for role, effect in effects_of(asked, side.policy.roles).items()}
-            for side, asked, its in zip(sides, self.asked, names, strict=True)
-        ]
-        self._roles: Final = frozenset(role for effects in self._effects for role in effects)
-        self._marks: Final = _marks_of(self._forms)
-        self._doubt_counts: Final = any(map(_doubt_counts, self._forms))
+        self._presence: Final = Presence(
+            standings,
+            [
+                {role: renamed_effect(effect, its) for role, effect in effects_of(asked, side.policy.roles).items()}
+                for side, asked, its in zip(sides, self.asked, names, strict=True)
+            ],
+            _marks_of(self._forms),
+            doubt_counts=any(map(_doubt_counts, self._forms)),
+        )
         self.sent: Final = self._sort_sent(action, names)
-        self._numbers: Final[dict[Alike, int]] = {}
-        self._states: Final[dict[object, int]] = {}
-        self._alike: Final[list[Alike]] = []
-        self._shared: Final[set[int]] = set()
-        self._shapes: Final[dict[int, Pieces]] = {}
-        self._fixed: Final[dict[str | None, tuple[Place, Crowd | None]]] = {}
-        self._counted: Final[dict[str | None, Counter[int]]] = {}
         self._outcomes: Final[dict[object, Outcome]] = {}
         self._worked_out: Final = {} if worked_out is None else worked_out
 
@@ -235,7 +205,7 @@ class Asking:
 
     def counts(self, role: str) -> bool:
         """Tell whether holding a role can change anything."""
-        return role in self._roles
+        return self._presence.counts(role)
 
     def cases(
         self, org: str | None, *, at: float | None = None, instead: tuple[Place, Place] | None = None
@@ -250,236 +220,61 @@ class Asking:
             at: Unix seconds; None: at every moment.
             instead: who-keys by the sort that they no longer belong to, and by the one they now do; None for none.
         """
-        place, crowd = self._there(org)
-        if instead is not None:
-            taken, added = instead
-            gone = [number for number, keys in taken.items() if number in place and {*place[number]} <= {*keys}]
-            crowd = None if crowd is None else self._changed(org, place, gone, added)
-            place = _changed_place(place, gone, added)
-        if crowd is not None:
-            yield self.case(org, place, crowd, {crowd: _ALL_TIME})
-            return
-        for largest, inside in self._nested(self._crowds(place, at)).items():
+        place, crowds = self._presence.there(org, at=at, instead=instead)
+        for largest, inside in crowds.items():
             yield self.case(org, place, largest, inside)
 
     def case(self, org: str | None, place: Place, crowd: Crowd, crowds: Mapping[Crowd, Sequence[Stretch]]) -> Case:
         """Return the case of a crowd, for the times of crowds that are a part of it."""
-        return Case(self, org, place, crowds, self._outcome(org, crowd))
+        return Case(self, org, place, crowds, self.outcome(org, crowd))
 
-    def _nested(self, crowds: Mapping[Crowd, Sequence[Stretch]]) -> Mapping[Crowd, Mapping[Crowd, Sequence[Stretch]]]:
-        """Return the crowds that are a part of no other, each with those that are a part of it, and with itself."""
-        found: dict[Crowd, dict[Crowd, Sequence[Stretch]]] = {}
-        for crowd in sorted(crowds, key=len, reverse=True):
-            # Without a fact somebody is as those who lack it, but for what holds for everyone or may be so of anybody.
-            common = self._common(crowd)
-            larger = (each for each in found if crowd <= each and self._common(each) == common)
-            found.setdefault(next(larger, crowd), {})[crowd] = crowds[crowd]
-        return found
+    def alike(self, orgs: Iterable[str | None]) -> Iterable[Sequence[str | None]]:
+        """Return together the orgs that are all one to the question, but for who is there."""
+        found: dict[object, list[str | None]] = {}
+        for org in orgs:
+            found.setdefault(self._seen_as(org), []).append(org)
+        return found.values()
 
-    def _common(self, crowd: Crowd) -> frozenset[tuple[str, Mark]]:
-        """Return what is done with everyone, and where doubt counts, what might be done with anybody."""
-        if self._shared.isdisjoint(crowd):
-            return _NOTHING
-        kinds = (self._alike[number] for number in crowd & self._shared)
-        return frozenset(doubt for kind in kinds for doubt in kind.doubts())
+    def ever(self, orgs: Iterable[str | None]) -> Crowd | None:
+        """Return all that are there in some org at some time as one crowd; None where that stands for none of them."""
+        return self._presence.ever(tuple(orgs))
 
-    # --- who is there when
-
-    def _there(self, org: str | None) -> tuple[Place, Crowd | None]:
-        """Return the who-keys of an org, and the crowd that they are at every moment; None where that varies."""
-        found = self._fixed.get(org)
-        if found is None:
-            place = self._standings.bearing(self._roles, org)
-            unassigned = self._standings.unassigned(self._marks, org) if self._marks else {}
-            if unassigned:
-                place = _changed_place(place, (), unassigned)
-            everybody = [*map(self._pieces, place)]
-            varies = max(map(len, everybody), default=1) > 1
-            crowd = None if varies else frozenset({pieces[0][1] for pieces in everybody} - {_NOBODY})
-            found = self._fixed[org] = (place, crowd)
-        return found
-
-    def _changed(self, org: str | None, place: Place, gone: Sequence[int], added: Place) -> Crowd | None:
-        """Return who is there after a change, where that is so at every moment; None where it isn't."""
-        always = self._counted.get(org)
-        if always is None:
-            always = self._counted[org] = Counter(self._pieces(number)[0][1] for number in place)
-        crowd = {*always}
-        if gone:
-            fewer = Counter(self._pieces(number)[0][1] for number in gone)
-            crowd -= {alike for alike, count in fewer.items() if always[alike] == count}
-        for number in added:
-            pieces = self._pieces(number)
-            if len(pieces) > 1:
-                return None
-            crowd.add(pieces[0][1])
-        return frozenset(crowd - {_NOBODY})
-
-    def _crowds(self, place: Place, at: float | None) -> dict[Crowd, list[Stretch]]:
-        """Return who is there, with the stretches of time for which that is so."""
-        if at is not None:
-            now = {next(alike for start, alike in reversed(self._times(number)) if start <= at) for number in place}
-            return {frozenset(now - {_NOBODY}): [(at, nextafter(at, inf))]}
-        everybody = [(self._pieces(number), self._standings.shape(number).moments) for number in place]
-        present = [0] * (len(self._alike) + 1)  # the last stands for nobody
-        turns: list[tuple[float, int, int]] = []
-        for pieces, moments in everybody:
-            before = pieces[0][1]
-            present[before] += 1
-            for rank, alike in pieces[1:]:
-                turns.append((moments[rank], before, alike))
-                before = alike
-        there = {number for number, count in enumerate(present[:-1]) if count}
-        turns.sort()
-        turns.append((inf, _NOBODY, _NOBODY))
-        found: dict[Crowd, list[Stretch]] = {}
-        begun = -inf
-        crowd: Crowd | None = None
-        for start, before, after in turns:
-            if start > begun:
-                if crowd is None:
-                    crowd = frozenset(there)
-                found.setdefault(crowd, []).append((begun, start))
-                begun = start
-            present[before] -= 1
-            present[after] += 1
-            if not present[before] and before != _NOBODY:
-                there.discard(before)
-                crowd = None
-            if present[after] == 1 and after != _NOBODY:
-                there.add(after)
-                crowd = None
-        return found
-
-    def _pieces(self, number: int) -> Pieces:
-        """Return when a sort is treated how, by the ranks of its moments; all sorts of one shape have the same."""
-        shape = self._standings.shape(number).number
-        found = self._shapes.get(shape)
-        if found is None:
-            sort = self._standings.sorts[shape]
-            pieces: list[tuple[int, int]] = []
-            for start in sorted({-inf, *self._edges(sort)} - {inf}):
-                alike = self._alike_to(sort, start)
-                if not pieces or pieces[-1][1] != alike:
-                    pieces.append((_BEGINNING if start == -inf else int(start), alike))
-            found = self._shapes[shape] = tuple(pieces)
-        return found
-
-    def _times(self, number: int) -> list[tuple[float, int]]:
-        """Return from which Unix seconds on a sort is treated how."""
-        moments = self._standings.shape(number).moments
-        return [(-inf if rank == _BEGINNING else moments[rank], alike) for rank, alike in self._pieces(number)]
-
-    def _edges(self, sort: Sort) -> Iterator[float]:
-        """Yield the moments at which something that matters begins or ends."""
-        for terms in sort.terms:
-            for role, since, until in terms:
-                if role in self._roles:
-                    yield since
-                    yield until
-        for form in sort.forms:
-            yield from self._edges(form)
-        if sort.domain is not None:
-            yield from self._edges(self._standings.sorts[sort.domain])
-
-    def _alike_to(self, sort: Sort, at: float) -> int:
-        domain = None if sort.domain is None else self._standings.sorts[sort.domain]
-        state = (
-            sort.kind,
-            self._held(sort, at),
-            None if domain is None else self._held(domain, at),
-            frozenset((form.claim or "", self._held(form, at)) for form in sort.forms),
-            sort.claim,
-        )
-        number = self._states.get(state)
-        if number is None:
-            number = self._states[state] = self._number_of(*state)
-        return number
-
-    def _held(self, sort: Sort, at: float) -> Held:
-        """Return the roles that matter and that each policy gives at a moment, and what stands for being named."""
-        roles = self._roles
-        by_policy = [
-            frozenset([role for role, since, until in terms if since <= at < until and role in roles])
-            for terms in sort.terms
-        ]
-        return tuple(by_policy), sort.named
-
-    def _number_of(
-        self, kind: WhoKind, held: Held, domain: Held | None, forms: frozenset[tuple[str, Held]], claim: str | None
-    ) -> int:
-        """Return the number of those that are treated so."""
-        marks = self._marks_on(held)
-        prefixes = frozenset((prefix, found) for prefix, its in forms if (found := self._marks_on(its)))
-        if not marks and not prefixes:
-            return _NOBODY
-        alike = Alike(kind, claim, marks, frozenset() if domain is None else self._marks_on(domain), prefixes)
-        number = self._numbers.setdefault(alike, len(self._alike))
-        if number == len(self._alike):
-            self._alike.append(alike)
-            if kind is WhoKind.EVERYONE or self._doubt_counts:
-                self._shared.add(number)
-        return number
-
-    def _marks_on(self, held: Held) -> Marks:
-        by_policy, named = held
-        marks: set[Mark] = {
-            Given(number, effects[role])
-            for number, (effects, roles) in enumerate(zip(self._effects, by_policy, strict=True))
-            for role in roles
-            if role in effects
-        }
-        if named is not None:
-            marks.update(self._marks.get(named, ()))
-        return frozenset(marks)
+    def at_once(self, org: str | None, crowd: Crowd) -> Case:
+        """Return the case of all that are there in some org at some time, with the who-keys of one of the orgs."""
+        return self.case(org, self._presence.place(org), crowd, {crowd: ALL_TIME})
 
     def members(self, place: Place, times: Sequence[Stretch]) -> Mapping[Alike, Sequence[Who]]:
         """Return by kind who belongs to it at some time within stretches of time."""
-        found: dict[Alike, list[Who]] = {}
-        ends = [end for _, end in times]
-        for number, keys in place.items():
-            belongs = set()
-            for (start, alike), (until, _) in pairwise((*self._times(number), _END)):
-                if alike == _NOBODY:
-                    continue
-                first = bisect_right(ends, start)
-                if first < len(times) and times[first][0] < until:
-                    belongs.add(alike)
-            for alike in belongs:
-                found.setdefault(self._alike[alike], []).extend(keys)
-        return found
+        return self._presence.members(place, times)
 
     # --- what follows
 
-    def _outcome(self, org: str | None, crowd: Crowd) -> Outcome:
+    def _seen_as(self, org: str | None) -> tuple[tuple[bool, ...], bool, str | None]:
         # Orgs that the question doesn't name are all one to it.
-        known = self._standings.known(org)
-        place = (known, org is not None, org if org in self._orgs else None)
+        return self._standings.known(org), org is not None, org if org in self._orgs else None
+
+    def outcome(self, org: str | None, crowd: Crowd) -> Outcome:
+        """Return what a crowd is allowed in an org."""
+        place = self._seen_as(org)
         outcome = self._outcomes.get((crowd, place))
         if outcome is None:
-            named = frozenset(self._alike[number] for number in crowd)
+            named = self._presence.kinds(crowd)
             key = (self._forms, frozenset(self.sent), named, place)
             outcome = self._worked_out.get(key)
             if outcome is None:
                 try:
-                    outcome = self._worked_out[key] = self._work_out(org, named, known)
+                    outcome = self._worked_out[key] = self._work_out(org, named)
                 except RecursionError as error:
                     raise EntangledError("the rules name too much to be worked out; split them up") from error
             self._outcomes[crowd, place] = outcome
         return outcome
 
-    def _work_out(self, org: str | None, named: frozenset[Alike], known: tuple[bool, ...]) -> Outcome:
+    def _work_out(self, org: str | None, named: frozenset[Alike]) -> Outcome:
+        known = self._standings.known(org)
         people = People(Diagrams(), named, self.sent, org=org is not None)
         answers = tuple(Answer(people, form, number, org=org) for number, form in enumerate(self._forms))
         allowed = (answer.allowed() if knows else NEVER for knows, answer in zip(known, answers, strict=True))
         return Outcome(people, answers, tuple(allowed))
-
-
-def _changed_place(place: Place, gone: Iterable[int], added: Place) -> Place:
-    if not gone and not added:
-        return place
-    kept = {number: keys for number, keys in place.items() if number not in {*gone}}
-    return kept | {number: [*kept.get(number, ()), *keys] for number, keys in added.items()}
 
 
 def _denials_in(asked: Form) -> Iterator[tuple[Who, str | None, str | None]]:

@@ -11,14 +11,15 @@ from itertools import combinations, product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from stguard import engine
+from stguard.analysis.because import Because
 from stguard.analysis.circumstances import Asking, Side, orgs_of
 from stguard.analysis.cover import cover
-from stguard.analysis.diagram import NEVER
+from stguard.analysis.diagram import NEVER, EntangledError
 from stguard.analysis.people import MEMBER, Denied
 from stguard.analysis.question import SECTION_ACTION, THIS, actions
 from stguard.analysis.standings import Standings, term_of
 from stguard.errors import quote
-from stguard.model import EVERY_ORG, PAGE_ACTION, Who
+from stguard.model import EVERY_ORG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from stguard.analysis.circumstances import Case, Outcome
     from stguard.analysis.cover import Together
     from stguard.analysis.people import Fact, People
+    from stguard.analysis.presence import Crowd
     from stguard.analysis.question import Question
     from stguard.policy import Policy
 
@@ -115,10 +117,12 @@ class _Comparison:
         self._actions = actions((old, new))
         self._orgs = orgs_of(self._sides)
         self._standings = Standings((old, new))
+        assignments = (*old.parts.assignments, *new.parts.assignments)
+        self._lasting = any(each.since is not None or each.until is not None for each in assignments)
         self._worked_out: dict[object, Outcome] = {}
         self._found: dict[People, tuple[Finding, ...]] = {}
         # Where something may be decided otherwise though the question is the same, with the roles that may do it.
-        touched = ((org, self._changed_roles(org), self._known_alike(org)) for org in self._orgs)
+        touched = ((org, self._changed_roles(org), self._standings.known_alike(org)) for org in self._orgs)
         self._touched = {org: (roles, known) for org, roles, known in touched if roles or not known}
 
     def difference(self) -> Difference:
@@ -148,9 +152,6 @@ class _Comparison:
         )
         return frozenset(term.role for _, term in old ^ new)
 
-    def _known_alike(self, org: str | None) -> bool:
-        return len({*self._standings.known(org)}) == 1
-
     def _orgs_that_differ(self, asked: Sequence[Question]) -> Sequence[str | None]:
         """Return the orgs in which the policies may answer a question differently."""
         one, other = asked
@@ -168,92 +169,96 @@ class _Comparison:
         lines: tuple[dict[tuple[str, str], Where], dict[tuple[str, str], Where]] = ({}, {})
         asking = Asking(self._sides, self._standings, action, worked_out=self._worked_out)
         asked = asking.asked
+        because = Because(self._sides, self._standings, action, asked)
         before, after = (visitor_may(side.policy, question) for side, question in zip(self._sides, asked, strict=True))
         if before is not after:
-            lines[after][ANONYMOUS, self._because(action, asked, gained=after)] = {None: None}
+            lines[after][ANONYMOUS, because.general(gained=after)] = {None: None}
         pairs: dict[Finding, Where] = {}
-        for org in self._orgs_that_differ(asked):
-            for whole in asking.cases(org):
-                for case, changes in self._found_in(whole, asked):
-                    for found in changes:
-                        if found.roles:  # of which nothing depends on the org
-                            pairs.setdefault(found, {})[org] = None
-                            continue
-                        for line in self._told(action, asked, case, found):
-                            lines[found.gained].setdefault(line, {})[org] = None
+        for found, orgs, cases in self._changes(asking):
+            if found.roles:  # of which nothing depends on who is there
+                pairs.setdefault(found, {}).update(dict.fromkeys(orgs))
+                continue
+            for case in cases:
+                for line in _told(found, case, because):
+                    lines[found.gained].setdefault(line, {})[case.org] = None
         for found, where in pairs.items():
             who = " and ".join(f"role:{role}" for role in sorted(found.roles))
-            lines[found.gained].setdefault((who, self._because(action, asked, gained=found.gained)), {}).update(where)
+            lines[found.gained].setdefault((who, because.general(gained=found.gained)), {}).update(where)
         return lines
 
-    def _found_in(self, case: Case, asked: Sequence[Question]) -> Sequence[tuple[Case, tuple[Finding, ...]]]:
-        """Return who gains and loses something, moment by moment where it takes several facts together."""
-        found = self._found.get(case.people)
-        if found is None:
-            found = self._found[case.people] = tuple(_findings(case, asked))
+    def _changes(self, asking: Asking) -> Iterator[tuple[Finding, Iterable[str | None], Iterable[Case]]]:
+        """Yield who gains and loses something, with the orgs where that is so and a case in each."""
+        differ = tuple(self._orgs_that_differ(asking.asked))
+        # In one org at one moment, everybody at once is just who is there.
+        crowd = asking.ever(differ) if len(differ) > 1 or self._lasting else None
+        for orgs in asking.alike(differ):
+            at_once = None if crowd is None else self._at_once(asking, orgs[0], crowd)
+            if crowd is not None and at_once is not None:
+                for found in at_once:
+                    yield found, orgs, (asking.at_once(org, crowd) for org in orgs)
+                continue
+            for org in orgs:
+                for whole in asking.cases(org):
+                    yield from ((found, (org,), (case,)) for case, found in self._by_moment(whole, asking.asked))
+
+    def _at_once(self, asking: Asking, org: str | None, ever: Crowd) -> Sequence[Finding] | None:
+        """Return who gains and loses something of all that are there in some org at some time.
+
+        By one fact alone, that is so wherever there is such a fact, whoever else is there. None where it takes several
+        together: they need not be there in one org at one time.
+        """
+        try:
+            found = self._findings(asking.outcome(org, ever), asking.asked)
+        except EntangledError:
+            return None
+        if any(len(each.together) > 1 for each in found):
+            return None
+        pairs = [each for each in found if each.roles]
+        if pairs:
+            nobody = self._findings(asking.outcome(org, frozenset()), asking.asked)
+            if any(each not in nobody for each in pairs):
+                return None
+        return found
+
+    def _by_moment(self, case: Case, asked: Sequence[Question]) -> Iterator[tuple[Case, Finding]]:
+        """Yield who gains and loses something, moment by moment where it takes several facts together."""
+        found = self._findings(case.outcome, asked)
         if len(case.crowds) > 1 and any(len(each.together) > 1 for each in found):
-            return [pair for each in case.moments() for pair in self._found_in(each, asked)]
-        return ((case, found),)
-
-    def _told(self, action: str, asked: Sequence[Question], case: Case, found: Finding) -> Iterator[tuple[str, str]]:
-        gained = found.gained
-        if len(found.together) == 1:
-            fact = found.together[0]
-            names = case.names(fact)
-            for name, key in zip(names, case.keys(fact) or (None,) * len(names), strict=True):
-                yield name, self._because(action, asked, key, case.org, gained=gained)
+            for each in case.moments():
+                yield from self._by_moment(each, asked)
         else:
-            because = self._because(action, asked, gained=gained)
-            for names in product(*(case.names(fact) for fact in found.together if fact.unknown != MEMBER)):
-                yield " and ".join(names) or SIGNED_IN, because
+            yield from ((case, each) for each in found)
 
-    # --- why
-
-    def _because(
-        self, action: str, asked: Sequence[Question], key: Who | None = None, org: str | None = None, *, gained: bool
-    ) -> str:
-        old, new = self._sides
-        effects = dict(asked[gained].effects)
-        if key is not None:
-            there = {term_of(each) for each in self._standings.to(not gained, key, org)}
-            for each in self._standings.to(gained, key, org):
-                if each.role in effects and term_of(each) not in there:
-                    return f"assignment {quote(each.id)} {'gives' if gained else 'gave'} role {quote(each.role)}"
-        if asked[0].rule != asked[1].rule:
-            return _rule_changed(action, asked)
-        apart = [{frozenset(each.roles) for each in side.policy.parts.separations} for side in self._sides]
-        if apart[0] != apart[1] and asked[0].separations != asked[1].separations:
-            return "the roles that nobody may hold together changed"
-        denials = [denials_in(question) for question in asked]
-        changed = denials[0] - denials[1] if gained else denials[1] - denials[0]
-        if changed:
-            side = old if gained else new
-            named = [forbid for forbid in side.policy.parts.forbids if (forbid.who, forbid.org) in changed]
-            return f"forbid {quote(named[0].id)} {'no longer applies' if gained else 'applies now'}"
-        roles = self._changed_definitions(asked)
-        if roles:
-            return f"role{'s' if len(roles) > 1 else ''} {', '.join(quote(role) for role in roles)} changed"
-        if not self._alike:
-            return "the identity section changed"
-        if not self._known_alike(org):
-            return f"org {quote(org)} is {'new' if gained else 'gone'}"
-        return "assignments changed"
-
-    def _changed_definitions(self, asked: Sequence[Question]) -> list[str]:
-        """Return the roles that were written differently, of those that change anything here."""
-        before, after = (dict(question.effects) for question in asked)
-        changed = sorted(role for role in before.keys() | after.keys() if before.get(role) != after.get(role))
-        old, new = (side.policy.parts.roles for side in self._sides)
-        return [role for role in changed if old.get(role) != new.get(role)] or changed
+    def _findings(self, outcome: Outcome, asked: Sequence[Question]) -> Sequence[Finding]:
+        found = self._found.get(outcome.people)
+        if found is None:
+            found = self._found[outcome.people] = tuple(_findings(outcome, asked))
+        return found
 
 
-def _findings(case: Case, asked: Sequence[Question]) -> Iterator[Finding]:
+def _told(found: Finding, case: Case, because: Because) -> Iterator[tuple[str, str]]:
+    """Yield who gains or loses something in a case, and why."""
+    gained = found.gained
+    if len(found.together) == 1:
+        fact = found.together[0]
+        if fact.alike is None:
+            general = because.general(case.org, gained=gained)
+            yield from ((name, general) for name in case.names(fact))
+        else:
+            yield from ((str(key), because.of(key, case.org, gained=gained)) for key in case.keys(fact))
+    else:
+        general = because.general(gained=gained)
+        for names in product(*(case.names(fact) for fact in found.together if fact.unknown != MEMBER)):
+            yield " and ".join(names) or SIGNED_IN, general
+
+
+def _findings(outcome: Outcome, asked: Sequence[Question]) -> Iterator[Finding]:
     """Yield who gains and loses something."""
-    old, new = case.allowed
+    old, new = outcome.allowed
     if old == new:
         return
-    diagrams = case.people.diagrams
-    unknown = {fact.doubt for fact in case.people.facts if _denied_otherwise(fact)}
+    people, diagrams = outcome.people, outcome.people.diagrams
+    unknown = {fact.doubt for fact in people.facts if _denied_otherwise(fact)}
 
     def names_all(fact: Fact) -> bool:
         return _denied_otherwise(fact) or (fact.unknown is not None and fact.unknown in unknown)
@@ -261,11 +266,11 @@ def _findings(case: Case, asked: Sequence[Question]) -> Iterator[Finding]:
     for gained in (False, True):
         only = diagrams.without(*((new, old) if gained else (old, new)))
         for roles in _pairs(asked[not gained].separations - asked[gained].separations):
-            meet = diagrams.both(only, case.people.possible, case.answers[not gained].meet(roles))
+            meet = diagrams.both(only, people.possible, outcome.answers[not gained].meet(roles))
             if meet != NEVER:
                 yield Finding(gained, roles)
                 only = diagrams.without(only, meet)
-        yield from (Finding(gained, together=each) for each in cover(case.people, only, names_all=names_all))
+        yield from (Finding(gained, together=each) for each in cover(people, only, names_all=names_all))
 
 
 def _denied_otherwise(fact: Fact) -> bool:
@@ -289,22 +294,6 @@ def _pairs(separations: Iterable[frozenset[str]]) -> Iterator[frozenset[str]]:
 
 def _names(asked: Sequence[Question]) -> set[str]:
     return {name for question in asked for name, _ in question.permission_denials}
-
-
-def denials_in(asked: Question) -> frozenset[tuple[Who, str | None]]:
-    """Return whom forbids name in a question, and where."""
-    return asked.denials.union(*(denials for _, denials in asked.permission_denials))
-
-
-def _rule_changed(action: str, asked: Sequence[Question]) -> str:
-    if action.startswith(SECTION_ACTION):
-        return f"the rule of section {quote(action.removeprefix(SECTION_ACTION))} changed"
-    if not action.startswith(PAGE_ACTION):
-        return f"permission {quote(action)} is {'new' if asked[0].rule is None else 'gone'}"
-    page = quote(action.removeprefix(PAGE_ACTION))
-    if asked[0].rule is None:
-        return f"page {page} is new"
-    return f"page {page} is gone" if asked[1].rule is None else f"the rule of page {page} changed"
 
 
 def _joined(found: Mapping[Line, Where], orgs: Sequence[str], order: Sequence[str]) -> tuple[Change, ...]:

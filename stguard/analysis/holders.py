@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from stguard.analysis.circumstances import ANY_OTHER_ORG, Asking, Side, orgs_of
 from stguard.analysis.cover import cover
-from stguard.analysis.difference import ANONYMOUS, SIGNED_IN, denials_in, visitor_may
-from stguard.analysis.question import THIS
+from stguard.analysis.difference import ANONYMOUS, SIGNED_IN, visitor_may
+from stguard.analysis.question import THIS, denials_in
 from stguard.analysis.standings import Standings
 from stguard.errors import quote
 from stguard.model import EVERY_ORG, WhoKind

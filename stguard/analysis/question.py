@@ -110,6 +110,11 @@ class Form(NamedTuple):
     multi_tenant: bool
 
 
+def denials_in(asked: Question) -> frozenset[Denial]:
+    """Return whom forbids name in a question, and where."""
+    return asked.denials.union(*(denials for _, denials in asked.permission_denials))
+
+
 def form_of(asked: Question) -> tuple[Form, dict[str, str]]:
     """Return the form of a question, and the numbers that stand there for its permissions."""
     found = (name for each in rules_in(asked.rule) if isinstance(each, PermissionIs) for name in each.names)

@@ -13,7 +13,8 @@ from stguard.model import EVERY_ORG, Who, WhoKind
 from stguard.naming import email_domain
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from stguard.model import Assignment, PolicyParts, Rule
     from stguard.policy import Policy
@@ -84,6 +85,7 @@ class Standings:
         self._shapes: Final[dict[int, Shape]] = {}
         self._places: Final[dict[str | None, Place]] = {}
         self._bearers: Final[dict[str | None, dict[str | None, list[int]]]] = {}
+        self._shapes_in: Final[dict[tuple[str | None, ...], dict[str, set[int]]]] = {}
         self._by_sub: Final[dict[str | None, dict[str, list[Who]]]] = {}
         self._domains: Final[dict[str | None, dict[str, list[Who]]]] = {}
         self._given: Final[dict[str | None, dict[Who, Terms]]] = {}
@@ -97,6 +99,10 @@ class Standings:
         if found is None:
             found = self._known[org] = tuple(_knows(policy.parts, org) for policy in self._policies)
         return found
+
+    def known_alike(self, org: str | None) -> bool:
+        """Tell whether either all policies can be asked in an org, or none."""
+        return len({*self.known(org)}) == 1
 
     def assignments(self, number: int, org: str | None) -> list[Assignment]:
         """Return the assignments of one of the policies that count in an org."""
@@ -131,17 +137,29 @@ class Standings:
             found = self._places[org] = self.sorted(self._given[org], org)
         return found
 
-    def bearing(self, roles: Collection[str], org: str | None) -> Place:
+    def bearing(self, roles: AbstractSet[str], org: str | None) -> Place:
         """Return the who-keys by sort that are given one of some roles in an org, or that rules and forbids name."""
-        place = self.place(org)
+        place, bearers = self.place(org), self._bearers_in(org)
+        bearing = [bearers[role] for role in bearers.keys() & roles]
+        return {number: place[number] for number in chain(bearers.get(None, ()), *bearing)}
+
+    def shapes(self, roles: AbstractSet[str], orgs: tuple[str | None, ...]) -> set[int]:
+        """Return the numbers of the shapes of all that are given one of some roles in one of some orgs."""
+        shapes = self._shapes_in.setdefault(orgs, {})
+        for role in roles - shapes.keys():
+            bearers = (number for org in orgs for number in self._bearers_in(org).get(role, ()))
+            shapes[role] = {self.shape(number).number for number in bearers}
+        return set().union(*(shapes[role] for role in roles))
+
+    def _bearers_in(self, org: str | None) -> Mapping[str | None, Sequence[int]]:
+        """Return the sorts by role that they are given in an org; by None, those that rules or forbids name."""
         bearers = self._bearers.get(org)
         if bearers is None:
             bearers = self._bearers[org] = {}
-            for number in place:
+            for number in self.place(org):
                 for role in self._borne(self.sorts[number]):
                     bearers.setdefault(role, []).append(number)
-        bearing = [bearers[role] for role in bearers.keys() & roles]
-        return {number: place[number] for number in chain(bearers.get(None, ()), *bearing)}
+        return bearers
 
     def _borne(self, sort: Sort) -> set[str | None]:
         """Return the roles that a sort is given by any policy, and None where rules or forbids name it."""

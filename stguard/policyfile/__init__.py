@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from stguard.errors import Problem
     from stguard.model import PolicyParts
+    from stguard.policyfile.places import Places
 
 __all__ = ["Reading", "forget", "load", "parse", "schema"]
 
@@ -31,10 +32,12 @@ class Reading:
     Attributes:
         parts: the policy; None when a problem is an error.
         problems: errors and warnings, sorted by file, line and column.
+        places: where the parts stand.
     """
 
     parts: PolicyParts | None
     problems: tuple[Problem, ...]
+    places: Places
 
 
 def load(path: str | Path, *, now: float) -> Reading:
@@ -90,5 +93,5 @@ def _read(texts: Iterable[tuple[str, bytes | str | None]], *, ledger: Ledger, no
     if sections.whole and first is not None and not sections.nodes("stguard"):
         message = "missing key `stguard`, the version of the policy language; start with `stguard: 1`"
         ledger.error(first, code="missing-version", message=message)
-    parts = build(sections, ledger=ledger, blemishes=blemishes, now=now)
-    return Reading(parts=None if ledger.refused else parts, problems=ledger.problems())
+    parts, places = build(sections, ledger=ledger, blemishes=blemishes, now=now)
+    return Reading(parts=None if ledger.refused else parts, problems=ledger.problems(), places=places)

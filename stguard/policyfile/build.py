@@ -14,6 +14,7 @@ from stguard.policyfile.inline import read_tests
 from stguard.policyfile.moments import Moments
 from stguard.policyfile.names import Catalogue, Declared, is_clean
 from stguard.policyfile.node import CONTENT, FIELDS, ITEMS, KEY_POS, QUOTED
+from stguard.policyfile.places import Places
 from stguard.policyfile.reach import Reach
 from stguard.policyfile.roles import Hierarchy
 from stguard.policyfile.rules import Rules, check_page_name
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from stguard.policyfile.reader import Blemishes
 
 
-def build(sections: Sections, *, ledger: Ledger, blemishes: Blemishes, now: float) -> PolicyParts:
-    """Return the parts of a policy. They are complete only when the ledger holds no error."""
+def build(sections: Sections, *, ledger: Ledger, blemishes: Blemishes, now: float) -> tuple[PolicyParts, Places]:
+    """Return the parts of a policy, and where they stand. They are complete only when the ledger holds no error."""
     role_table, page_table = sections.table("roles"), sections.table("pages")
     sections.table("permissions")  # an area may stand in one file only, too
     orgs, from_identity = _orgs(sections, ledger=ledger)
@@ -65,7 +66,7 @@ def build(sections: Sections, *, ledger: Ledger, blemishes: Blemishes, now: floa
     review.roles(asked=rules.roles, forbids=forbids)
     unheld = review.permissions(forbids)
     review.pages(pages, unheld=unheld, forbids=forbids, separations=separations)
-    return PolicyParts(
+    parts = PolicyParts(
         permissions=draft.permissions.all,
         orgs=orgs if has_orgs else None,
         orgs_from_identity=from_identity,
@@ -79,6 +80,13 @@ def build(sections: Sections, *, ledger: Ledger, blemishes: Blemishes, now: floa
         sessions=read_sessions(draft),
         revocations=read_revocations(draft, people=people),
         tests=tests,
+    )
+    return parts, Places(
+        ledger,
+        assignments={each.id: pos for each, pos in zip(assigned.assignments, assigned.places, strict=True)},
+        permissions=draft.permissions.places,
+        pages={name: node[KEY_POS] for name, node in page_table.items()},
+        sections={title: node[KEY_POS] for title, node in sections.table("sections").items()},
     )
 
 

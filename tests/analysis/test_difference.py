@@ -129,6 +129,14 @@ def test_two_roles_that_may_no_longer_meet_are_lost_together() -> None:
     assert {each.because for each in found.losses} == {"the roles that nobody may hold together changed"}
 
 
+def test_two_roles_that_can_only_meet_in_an_org_are_lost_together_there_only() -> None:
+    old = ORGS.replace("[acme, globex]", "[acme]").replace("boss: {", 'boss: {allow: "report:view", ')
+    old = old.replace("pages:", "  - {id: boss, role: boss, org: '*', email: bea@boss.io}\npages:")
+    found = diff(old, old + "separation: [{id: eyes, roles: [boss, viewer]}]\n")
+    assert ("role:boss and role:viewer", "acme", "report:view") in lines(found.losses)
+    assert {each.org for each in found.losses} == {"acme"}
+
+
 def test_a_menu_section_is_told_apart_from_pages() -> None:
     found = diff(SINGLE, SINGLE + "sections: {Admin: {role: editor}}\n")
     assert (found.gains, found.losses) == ((), ())
@@ -225,6 +233,10 @@ class Small:
         facts = ["email", "groups", "claim", "sub"]
         self.dimensions = {*rng.sample(facts, 1 if self.orgs else 2), "roles", *(["membership"] if self.orgs else [])}
         self.separated = rng.random() < 0.3
+
+    @property
+    def places(self) -> tuple[str | None, ...]:
+        return (None, "o") if self.orgs else (None,)
 
     def chance(self, share: float) -> bool:
         return self.rng.random() < share
@@ -334,8 +346,10 @@ class Small:
             held = [list(each) for each in subsets("rqp")]
             granted = [list(each) for each in subsets(("a:b", "a:c"))]
             members = [(), None]
-            members += [({"org": "o", "roles": r, "permissions": p},) for r in [*held, None] for p in [*granted, None]]
-            members += [({"org": "o", "roles": r, "permissions": []}, 7) for r in held]
+            for org in filter(None, self.places):
+                said = itertools.product([*held, None], [*granted, None])
+                members += [({"org": org, "roles": roles, "permissions": each},) for roles, each in said]
+                members += [({"org": org, "roles": roles, "permissions": []}, 7) for roles in held]
         for e, g, c, s, r, m in itertools.product(email, groups, claim, subs, roles, members):
             yield {**e, **s, "groups": g, "roles": r, "c": c}, {"memberships": m}
 
@@ -362,6 +376,24 @@ class Lasting(Small):
         return re.sub(r"(, until: .*)?}$", f", from: '{MOMENTS[first]}'{until}, reason: x}}", line)
 
 
+class Spread(Lasting):
+    """Make the same over two orgs: others are there in each, at each moment, and often two roles are separated."""
+
+    def __init__(self, rng: random.Random) -> None:
+        super().__init__(rng)
+        self.dimensions = {"membership", rng.choice(["email", "groups", "claim"])}
+        self.orgs = True
+        self.separated = self.chance(0.6)
+
+    @property
+    def places(self) -> tuple[str | None, ...]:
+        return None, "o", "p"
+
+    def text(self) -> str:
+        text = super().text().replace(", cross_org: true", "").replace("'*'", "o").replace("orgs: [o]", "orgs: [o, p]")
+        return re.sub(r"(?<=, org: )o", lambda _: self.rng.choice("op"), text)
+
+
 def subsets(names: Any) -> list[tuple[str, ...]]:
     return [each for size in range(len(names) + 1) for each in itertools.combinations(names, size)]
 
@@ -372,11 +404,10 @@ def apart(one: sg.Policy, other: sg.Policy, small: Small) -> set[tuple[str | Non
     moments: tuple[float, ...] = (AT, 1_900_000_000.0)
     if isinstance(small, Lasting):
         moments = (AT, *(datetime.fromisoformat(each).timestamp() for each in MOMENTS))
-    places = [None, "o"] if small.orgs else [None]
     everybody: list[tuple[Subject | None, Subject | None]] = [(None, None)]
     everybody += [(one.subject(claims, **added), other.subject(claims, **added)) for claims, added in small.people()]
     for before, after in everybody:
-        for at, org in itertools.product(moments, places):
+        for at, org in itertools.product(moments, small.places):
             for action in ("a:b", "a:c", "page:x", "page:y", "policy:view"):
                 old, new = one.allows(before, action, org=org, at=at), other.allows(after, action, org=org, at=at)
                 if old != new:
@@ -384,17 +415,18 @@ def apart(one: sg.Policy, other: sg.Policy, small: Small) -> set[tuple[str | Non
     return found
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(90))
 def test_diff_is_empty_if_and_only_if_no_request_tells_the_two_apart(seed: int) -> None:
     rng = random.Random(seed)  # noqa: S311  policies are no secret
-    small = Small(rng) if seed < 30 else Lasting(rng)
+    small = (Small, Lasting, Spread)[seed // 30](rng)
     one, other = small.policies()
     found = difference(one, other)
     listed = {(each.org, each.action, True) for each in found.gains}
     listed |= {(each.org, each.action, False) for each in found.losses}
     expected = apart(one, other, small)
     print(f"{len(listed)} lines for {len(expected)} of the actions and orgs in which somebody is decided otherwise")  # noqa: T201  the figures, with -s
-    everywhere = {(org, *rest) for org, *rest in listed if org is not None}
-    everywhere |= {(place, *rest) for org, *rest in listed if org is None for place in (None, "o")}
-    assert {(org, *rest) for org, *rest in expected} <= everywhere
+    all_places = {"*": small.places, None: small.places}
+    everywhere = {(place, *rest) for org, *rest in listed for place in all_places.get(org, (org,))}
+    assert expected <= everywhere
+    assert {each for each in listed if each[0] not in all_places} <= expected
     assert {(action, gained) for _, action, gained in listed} == {(action, gained) for _, action, gained in expected}

@@ -93,6 +93,85 @@ def test_a_policy_that_can_not_load_says_why_on_stderr(run: Run, tmp_path: Path)
         assert "p.yaml:4:12: error[unknown-role]" in ran.err
 
 
+# --- what changes nothing ---------------------------------------------------------------------------------------------
+
+IDLE = TEAM.replace("forbid:", "  - {id: again, role: viewer, email: ann@acme.com}\nforbid:").replace(
+    "  settings: {role: admin}", "  shut: {all: [{role: viewer}, {not: {role: viewer}}]}"
+)
+
+
+def test_leftovers_are_notes_with_their_places_and_no_problem(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(IDLE)
+    plain = run("check", "p.yaml")
+    ran = run("check", "p.yaml", "--leftovers")
+    assert (plain.code, ran.code) == (0, 0)
+    assert "note[" not in plain.out
+    *_, first, second, summary = ran.out.splitlines()
+    assert first == "p.yaml:9:5: note[shadowed] assignment `again` is already covered by `boss`"
+    assert second == "p.yaml:16:3: note[unreachable] page `shut` can be opened by nobody"
+    assert summary.endswith("; 2 leftovers")
+
+
+def test_leftovers_as_json_stand_beside_the_problems(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(IDLE)
+    ran = run("check", "p.yaml", "--leftovers", "--json")
+    assert ran.code == 0
+    assert set(ran.json) == {"ok", "policy_version", "problems", "leftovers"}
+    assert ran.json["leftovers"][0] == {
+        "file": "p.yaml",
+        "line": 9,
+        "column": 5,
+        "kind": "shadowed",
+        "what": "again",
+        "message": "assignment `again` is already covered by `boss`",
+    }
+
+
+def test_leftovers_are_notices_of_a_workflow_run(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(IDLE)
+    ran = run("check", "p.yaml", "--leftovers", "--format", "github")
+    assert (
+        "::notice file=p.yaml,line=9,col=5,title=stguard shadowed::assignment `again` is already covered by `boss`"
+        in ran.out.splitlines()
+    )
+
+
+def test_each_kind_of_leftover_has_a_place_in_whichever_file_it_stands(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "a.yaml").write_text(
+        "stguard: 1\npermissions: {report: [view, lost]}\nroles: {viewer: {allow: 'report:view'}}\n"
+        "sections: {Open: {any: [signed_in, {role: viewer}]}}\n"
+    )
+    (tmp_path / "policies" / "b.yaml").write_text(
+        "assign:\n  - {role: viewer, email: ann@acme.com, until: '2020-01-01T00:00:00Z', reason: x}\n"
+        "forbid:\n  - {id: never, permission: 'report:lost', everyone: signed_in}\n"
+        "pages:\n  home: {any: [signed_in, {role: viewer}]}\n"
+    )
+    found = run("check", "--leftovers", "--json").json["leftovers"]
+    assert [(each["kind"], each["file"], each["line"], each["column"]) for each in found] == [
+        ("unreachable", "policies/a.yaml", 2, 30),
+        ("constant", "policies/a.yaml", 4, 12),
+        ("dead", "policies/b.yaml", 2, 5),
+        ("constant", "policies/b.yaml", 6, 3),
+    ]
+
+
+def test_a_refused_policy_has_no_leftovers_and_says_what_refuses_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(BAD)
+    ran = run("check", "p.yaml", "--leftovers", "--json")
+    assert ran.code == 1
+    assert ran.json["problems"]
+    assert ran.json["leftovers"] == []
+
+
+def test_rules_that_are_too_entangled_are_said_so(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stguard.analysis.diagram.NODES_LIMIT", 3)
+    (tmp_path / "p.yaml").write_text(IDLE)
+    ran = run("check", "p.yaml", "--leftovers")
+    assert ran.code == 1
+    assert "too entangled" in ran.err
+
+
 # --- which policy -----------------------------------------------------------------------------------------------------
 
 
