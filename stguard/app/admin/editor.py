@@ -32,6 +32,7 @@ TAB: Final = "policy"
 FIELD: Final = "stguard_admin_text"
 """Key of the field that the text is typed into."""
 
+_WAKER: Final = "stguard_admin_text_waker"
 _DRAFTS: Final = "stguard_admin_drafts"
 _FILE: Final = "stguard_admin_file"
 _HEARD: Final = "stguard_admin_heard"
@@ -147,6 +148,7 @@ def _readable(text: str) -> str:
 def _editor(asked: Standing, draft: Draft, snapshot: edits.Snapshot | None, place: edits.Place) -> None:
     found = _problems(draft, snapshot, place)
     _field(draft.file, _looks(draft, snapshot, found))
+    textfield.draw_waker(_WAKER)
     if snapshot is not None and draft.base != snapshot.digest:
         _conflict(draft, snapshot)
         return
@@ -263,11 +265,15 @@ def _typed() -> None:
         return
     st.session_state[_HEARD] = typed.count
     for name, draft in _drafts().items():
-        for each in (draft, draft.before):
-            if each is not None and each.number == typed.number:
-                each.text = typed.text
-                _drafts()[name] = each  # typed before the browser knew that the file has changed: both are shown
-                return
+        if draft.number == typed.number:
+            draft.text = typed.text
+            return
+        before = draft.before
+        if before is not None and before.number == typed.number and before.text != typed.text:
+            # Typed before the browser knew that the file has changed: both are shown.
+            before.text = typed.text
+            _drafts()[name] = before
+            return
 
 
 def _resume(draft: Draft) -> bool:
@@ -278,7 +284,9 @@ def _resume(draft: Draft) -> bool:
     st.session_state[_HEARD] = typed.count
     if typed.file != draft.file or typed.text == draft.text:
         return False
-    _drafts()[draft.file] = Draft(file=draft.file, base=draft.base, original=draft.original, text=typed.text)
+    _drafts()[draft.file] = Draft(
+        file=draft.file, base=draft.base, original=draft.original, text=typed.text, number=typed.number
+    )
     return True
 
 

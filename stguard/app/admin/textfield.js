@@ -3,11 +3,16 @@
 // SECURITY: what comes from the server is other people's text. It goes into `value`, `textContent` and `title` only.
 
 const PAUSE = 400 // milliseconds after the last key
-const PATIENCE = 5000 // milliseconds to wait for an answer before something newer is sent all the same
+const PATIENCE = 5000 // milliseconds to wait for an answer
 
 const fields = new WeakMap()
+let wake
 
 export default function (component) {
+  if (component.data.wakes) {
+    wake = () => component.setStateValue("woken", Date.now())
+    return
+  }
   const root = component.parentElement
   let field = fields.get(root)
   if (!field?.area.isConnected) {
@@ -29,6 +34,7 @@ class Field {
 
     this.count = 0 // of the messages that were sent
     this.waiting = false // for an answer
+    this.touched = false // since the text was taken
     this.marks = new Map() // problems by their lines
     this.shown = "" // the problems in the list
 
@@ -48,6 +54,7 @@ class Field {
   // --- to the server
 
   type() {
+    this.touched = true
     this.total = undefined
     this.number()
     clearTimeout(this.timer)
@@ -65,12 +72,17 @@ class Field {
     this.agreed = text
     this.count += 1
     this.waiting = true
+    this.watch()
+    this.setStateValue("typed", { count: this.count, file: this.file, number: this.mine, text })
+  }
+
+  watch() {
     clearTimeout(this.patience)
     this.patience = setTimeout(() => {
-      this.waiting = false
+      this.watch()
       if (this.timer === undefined) this.send()
+      wake?.() // the server may have been restarted: it answers once it has drawn the whole page
     }, PATIENCE)
-    this.setStateValue("typed", { count: this.count, file: this.file, number: this.mine, text })
   }
 
   // --- from the server
@@ -83,9 +95,10 @@ class Field {
       clearTimeout(this.patience)
     }
     if (data.number !== this.mine) {
-      // Another text. What was typed into this one meanwhile goes to the server first, which says what becomes of it.
-      if (this.mine !== undefined && this.offered !== data.number && this.area.value !== this.agreed) {
+      // Another text. What was typed into this one goes to the server first, which says what becomes of it.
+      if (this.touched && this.offered !== data.number) {
         this.offered = data.number
+        this.agreed = undefined
         this.send()
         return
       }
@@ -108,6 +121,7 @@ class Field {
     this.agreed = this.area.value
     this.mine = number
     this.file = file
+    this.touched = false
     this.offered = undefined
     this.total = undefined
   }

@@ -95,6 +95,20 @@ def draw(key: str, shown: Shown, *, on_typed: Callable[[], None]) -> None:
     field(key=key, data=asdict(shown), on_typed_change=on_typed)
 
 
+def draw_waker(key: str) -> None:
+    """Draw what is not seen, by which a field that gets no answer asks for the whole page; outside of its fragment.
+
+    STREAMLIT 1.57 to 1.67: a session that is new, after a restart of the server, says nothing to what is sent from a
+    fragment that it hasn't drawn, and a browser that connects again doesn't ask for the page by itself.
+    """
+    waker = st.components.v2.component(f"{_NAME}.waker", js=_JS)
+    waker(key=key, data={"wakes": True}, on_woken_change=_nothing)
+
+
+def _nothing() -> None:
+    """Do nothing: the page is drawn anyway."""
+
+
 def typed(key: str) -> Typed | None:
     """Return what was typed last; None for nothing.
 
