@@ -76,13 +76,13 @@ class Field {
     this.setStateValue("typed", { count: this.count, file: this.file, number: this.mine, text })
   }
 
-  watch() {
+  watch(patience = PATIENCE) {
     clearTimeout(this.patience)
     this.patience = setTimeout(() => {
-      this.watch()
       if (this.timer === undefined) this.send()
       wake?.() // the server may have been restarted: it answers once it has drawn the whole page
-    }, PATIENCE)
+      this.watch(2 * patience) // longer each time, so that a slow page is drawn to its end
+    }, patience)
   }
 
   // --- from the server
@@ -178,7 +178,7 @@ class Field {
   number() {
     const { value, scrollTop, clientHeight } = this.area
     this.total ??= count(value)
-    this.frame.style.setProperty("--gutter", `${Math.max(3, String(this.total).length) + 3}ch`)
+    this.frame.style.setProperty("--gutter", `${Math.max(3, String(this.total).length) + 3.5}ch`)
     const height = this.height()
     const inset = parseFloat(getComputedStyle(this.area).paddingTop)
     const first = Math.max(1, Math.floor((scrollTop - inset) / height))
