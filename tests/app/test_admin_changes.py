@@ -414,6 +414,14 @@ def test_whatever_is_pasted_is_answered_with_words_and_kept(admin: Any, text: st
     assert file(admin).read_text() == POLICY
 
 
+def test_a_text_that_is_too_long_is_told_and_kept(admin: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    text = POLICY + "# a line that is long\n" * 250_000
+    at = editor(at).set_value(text).run()
+    assert "Line 1: Expected at most 5 MB, got more" in editor(at).problems
+    assert editor(at).value == text
+
+
 def test_what_is_no_character_is_told_and_never_saved(admin: Any) -> None:
     at = open_tab(admin.run("ada"), "policy")
     text = POLICY + "# \ud800\n"
