@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import json
 import os
 import re
 import subprocess
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 
 from stguard import edits
 from stguard.analysis import Change
@@ -69,8 +72,55 @@ def told(at: Any) -> str:
     return "\n".join(str(each.value) for kind in ("error", "success", "warning", "info") for each in getattr(at, kind))
 
 
-def editor(at: Any) -> Any:
-    return next(each for each in at.text_area if each.key.startswith("stguard_admin_text"))
+@dataclass
+class Field:
+    """The field of the text, as its script shows it and sends what is typed into it."""
+
+    at: Any
+    part: Any
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.part.json)
+        return found
+
+    @property
+    def value(self) -> str:
+        return str(self.shown["text"])
+
+    @property
+    def problems(self) -> str:
+        return "\n".join(f"{each['place']}: {each['text']}" for each in self.shown["marks"])
+
+    def set_value(self, text: str, /, **other: Any) -> Field:
+        shown = self.shown
+        sent = {"count": shown["heard"] + 1, "file": shown["file"], "number": shown["number"], "text": text}
+        return self.send({"typed": {**sent, **other}})
+
+    def send(self, state: Any) -> Field:
+        """Send a value along with the next run, as a browser does."""
+        tree = self.at._tree
+        of_others = tree.get_widget_states
+
+        def get_widget_states() -> WidgetStates:
+            states: WidgetStates = of_others()
+            states.widgets.append(WidgetState(id=self.part.id, json_value=json.dumps(state)))
+            return states
+
+        tree.get_widget_states = get_widget_states
+        return self
+
+    def run(self) -> Any:
+        return self.at.run()
+
+
+def fields(at: Any) -> list[Field]:
+    return [Field(at, each.proto) for each in at.get("bidi_component") if each.proto.id.endswith("-stguard_admin_text")]
+
+
+def editor(at: Any) -> Field:
+    (field,) = fields(at)
+    return field
 
 
 def confirm(at: Any) -> Any:
@@ -263,7 +313,7 @@ def test_who_may_only_see_has_nothing_to_change_with(admin: Any) -> None:
     at.run()
     assert PREVIEW not in [each.label for each in at.button]
     at = open_tab(at, "policy")
-    assert not at.text_area
+    assert not fields(at)
     assert "keeper" in at.code[0].value
 
 
@@ -301,11 +351,12 @@ def test_a_text_is_saved_after_a_look_at_who_gains_and_loses(admin: Any, shown: 
     assert editor(at).value == text
 
 
-def test_problems_are_told_at_their_lines_and_keep_it_from_being_saved(admin: Any, shown: Any) -> None:
+def test_problems_are_told_at_their_lines_and_keep_it_from_being_saved(admin: Any) -> None:
     at = open_tab(admin.run("ada"), "policy")
     editor(at).set_value(POLICY.replace("role: viewer,", "role: viwer,")).run()
-    assert "**Line 12:** Unknown role viwer" in shown(at)
-    assert "viwer" in at.code[0].value
+    assert "Line 12: Unknown role viwer" in editor(at).problems
+    assert editor(at).shown["marks"][0]["line"] == 12
+    assert editor(at).shown["verdict"] == "1 thing to mend before this can be saved."
     assert at.button(key="stguard_admin_preview").disabled
 
 
@@ -353,8 +404,8 @@ def test_an_untouched_text_follows_the_file(admin: Any) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x" * 5_100_000, "{" * 500, "a: &a [*a]", "\ufeff\u202e\x00", ODD_NAME, "- \ttab"],
-    ids=["empty", "5 MB", "deep", "alias", "odd", "emoji", "tab"],
+    ["", "x" * 5_100_000, "{" * 500, "a: &a [*a]", "\ufeff\u202e\x00", ODD_NAME, "- \ttab", "\ud800: \udfff"],
+    ids=["empty", "5 MB", "deep", "alias", "odd", "emoji", "tab", "no character"],
 )
 def test_whatever_is_pasted_is_answered_with_words_and_kept(admin: Any, text: str) -> None:
     at = open_tab(admin.run("ada"), "policy")
@@ -363,6 +414,118 @@ def test_whatever_is_pasted_is_answered_with_words_and_kept(admin: Any, text: st
     assert editor(at).value == text
     assert at.button(key="stguard_admin_preview").disabled is (text != ODD_NAME)
     assert file(admin).read_text() == POLICY
+
+
+def test_a_text_that_is_too_long_is_told_and_kept(admin: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    text = POLICY + "# a line that is long\n" * 250_000
+    at = editor(at).set_value(text).run()
+    assert "Line 1: Expected at most 5 MB, got more" in editor(at).problems
+    assert editor(at).value == text
+
+
+def test_what_is_no_character_is_told_and_never_saved(admin: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    text = POLICY + "# \ud800\n"
+    at = press(editor(at).set_value(text).run(), PREVIEW)
+    assert told(at)
+    assert "Save" not in [each.label for each in at.button]
+    assert editor(at).value == text
+    assert file(admin).read_text() == POLICY
+
+
+ANY_JSON: list[Any] = [
+    None, [], "x", 1, {}, {"text": "x"}, {"typed": None}, {"typed": "x"}, {"typed": ["x"]}, {"typed": {"text": "x"}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("state", ANY_JSON)
+def test_what_a_browser_sends_in_another_shape_is_ignored(admin: Any, state: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    at = editor(at).send(state).run()
+    assert not at.exception
+    assert editor(at).value == POLICY
+    at = editor(at).set_value(POLICY + "# mine\n").run()
+    assert editor(at).value == POLICY + "# mine\n", "the twin: as the script sends it"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"text": None}, {"text": 1}, {"text": ["x"]}, {"text": {"x": "y"}}, {"count": 0}, {"count": "1"},
+        {"count": 1.5}, {"count": 2**60}, {"count": -1}, {"number": 1}, {"number": None}, {"file": None},
+    ],
+)  # fmt: skip
+def test_a_message_with_a_wrong_part_is_ignored(admin: Any, other: dict[str, Any]) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    at = editor(at).set_value("x", **other).run()
+    assert not at.exception
+    assert editor(at).value == POLICY
+
+
+def test_an_older_message_does_not_take_the_place_of_a_newer_one(admin: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    at = editor(at).set_value(POLICY + "# new\n", count=7).run()
+    at = editor(at).set_value(POLICY + "# old\n", count=6).run()
+    assert editor(at).value == POLICY + "# new\n"
+    assert editor(at).shown["heard"] == 7
+
+
+def test_what_was_typed_before_the_browser_knew_of_another_file_is_kept_beside_it(admin: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    number = editor(at).shown["number"]
+    admin.policy(POLICY + "# theirs\n")
+    at.run()
+    assert editor(at).shown["number"] != number
+    at = editor(at).set_value(POLICY, number=number).run()
+    assert editor(at).value == POLICY + "# theirs\n", "the twin: nothing was typed"
+    at = editor(at).set_value(POLICY + "# mine\n", number=number).run()
+    assert "Somebody else has changed the policy" in told(at)
+    assert (editor(at).value, editor(at).shown["number"]) == (POLICY + "# mine\n", number)
+    assert "+# theirs" in at.code[0].value
+
+
+def test_what_was_thrown_away_does_not_come_back(admin: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    at = editor(at).set_value(POLICY + "# mine\n").run()
+    number = editor(at).shown["number"]
+    at = press(at, "Throw my changes away")
+    at = editor(at).set_value(POLICY + "# mine, and more\n", number=number).run()
+    assert editor(at).value == POLICY
+    assert "Somebody else" not in told(at)
+
+
+def test_a_text_that_the_browser_still_has_of_a_session_that_is_gone_is_gone_on_with(admin: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    editor(at).set_value(POLICY + "# mine\n", count=9)
+    sent = at._tree.get_widget_states()
+    fresh = admin.app("ada")
+    fresh.session_state["stguard_admin_tab"] = "policy"
+    fresh._tree.get_widget_states = lambda: sent
+    fresh.run()
+    assert editor(fresh).value == POLICY + "# mine\n"
+    assert editor(fresh).shown["number"] == editor(at).shown["number"], "what is typed meanwhile is of this text too"
+    assert not fresh.button(key="stguard_admin_preview").disabled
+
+
+def test_problems_of_another_file_are_told_with_its_name_and_mark_no_line(admin: Any) -> None:
+    head, _, pages = POLICY.partition("pages:")
+    file(admin).unlink()
+    admin.write("policies/a.yaml", head)
+    admin.write("policies/b.yaml", "pages:" + pages)
+    at = open_tab(admin.run("ada"), "policy")
+    at = editor(at).set_value(head.replace("report: [view, export]", "report: [export]")).run()
+    other = next(each for each in editor(at).shown["marks"] if each["place"].startswith("b.yaml"))
+    assert other["line"] == 0
+    assert other["place"] == "b.yaml, line 3"
+
+
+def test_of_very_many_problems_the_first_are_shown_and_the_errors_before_the_others(admin: Any) -> None:
+    at = open_tab(admin.run("ada"), "policy")
+    more = "".join(f"  page_{number}: {{role: nobody_{number}}}\n" for number in range(60))
+    at = editor(at).set_value(POLICY + more).run()
+    assert len(editor(at).shown["marks"]) == 40
+    assert editor(at).shown["verdict"] == "60 things to mend before this can be saved. The first 40 are shown."
 
 
 def test_a_policy_that_is_gone_is_put_back_from_the_text(admin: Any) -> None:
@@ -416,7 +579,7 @@ def test_a_file_that_is_no_text_is_not_edited(admin: Any) -> None:
     file(admin).write_bytes(POLICY.encode() + b"# \xff\n")
     at = open_tab(at, "policy")
     assert "not written as UTF-8 text" in told(at)
-    assert not at.text_area
+    assert not fields(at)
 
 
 def test_a_folder_of_files_is_edited_file_by_file(admin: Any) -> None:

@@ -126,7 +126,7 @@ def test_an_admin_is_kept_from_locking_everyone_out(
         expect(ann.get_by_text("a test in the policy says that it must not be so")).to_be_visible()
         ann.get_by_role("button", name="Back").click()
         tab(ann, "Policy")
-        area = ann.locator("textarea").first
+        area = ann.get_by_label("The policy.")
         area.fill(before.replace('allow: "policy:*"', 'allow: "policy:view"'))
         area.press("Control+Enter")
         ann.get_by_role("button", name=PREVIEW).click()
@@ -134,6 +134,139 @@ def test_an_admin_is_kept_from_locking_everyone_out(
         ann.get_by_role("button", name="Save").click()
         expect(ann.get_by_text("type: lock everyone out").nth(1)).to_be_visible()
         assert policy_path.read_text() == before
+
+
+def open_policy(page: Page, sign_in: SignIn) -> Locator:
+    sign_in(page, "ann")
+    links(page, "Access control").click()
+    tab(page, "Policy")
+    area = page.get_by_label("The policy.")
+    expect(area).to_be_visible()
+    return area
+
+
+def wrong(page: Page) -> Locator:
+    """Return the lines that are marked as wrong beside the text."""
+    return page.locator(".line.error")
+
+
+def caret(area: Locator) -> int:
+    found: int = area.evaluate("area => area.selectionStart")
+    return found
+
+
+def test_a_mistake_is_marked_at_its_line_while_it_is_typed(
+    chromium: Browser, url: str, policy_path: Path, sign_in: SignIn
+) -> None:
+    before = policy_path.read_text()
+    with chromium.new_context(base_url=url) as context:
+        ann = context.new_page()
+        area = open_policy(ann, sign_in)
+        expect(ann.get_by_role("button", name=PREVIEW)).to_be_disabled()
+
+        # A wrong key: the mark comes without any other key, and the caret stays where it is.
+        area.press("Control+End")
+        ann.keyboard.type("rolse: {}", delay=20)
+        line = before.count("\n") + 1
+        expect(wrong(ann)).to_have_text(str(line))
+        expect(wrong(ann)).to_have_attribute("title", re.compile("rolse"))
+        expect(area).to_have_attribute("aria-invalid", "true")
+        expect(ann.get_by_role("status").filter(has_text="1 thing to mend")).to_be_visible()
+        expect(area).to_be_focused()
+        assert caret(area) == len(before + "rolse: {}")
+
+        # Mended, the mark goes as it came.
+        for _ in "rolse: {}":
+            ann.keyboard.press("Backspace")
+        ann.keyboard.type("# more", delay=20)
+        expect(wrong(ann)).to_have_count(0)
+        expect(area).to_have_attribute("aria-invalid", "false")
+        expect(ann.get_by_role("button", name=PREVIEW)).to_be_enabled()
+
+        # What is typed while it is checked stays, letter by letter; so does the way back.
+        words = [f" {number}{letter}" for number in range(6) for letter in "abcd"]
+        for number, word in enumerate(words):
+            ann.keyboard.type(word, delay=10)
+            ann.wait_for_timeout(380 + 11 * number)
+        text = f"{before}# more{''.join(words)}"
+        assert area.input_value() == text
+        ann.keyboard.press("Control+z")
+        undone = area.input_value()
+        assert len(undone) < len(text)
+        assert text.startswith(undone)
+        ann.wait_for_timeout(1000)
+        assert area.input_value() == undone
+        ann.keyboard.press("Control+Shift+z")
+        assert area.input_value() == text
+
+        # Saved as it stands, though the last letters were typed just before the click.
+        ann.keyboard.type(" last")
+        ann.get_by_role("button", name=PREVIEW).click()
+        expect(ann.get_by_text("Nobody gains or loses anything by it.")).to_be_visible()
+        ann.get_by_role("button", name="Save").click()
+        expect(ann.get_by_text("Saved. It is in force from now on.").first).to_be_visible()
+        assert policy_path.read_text() == text + " last"
+        assert area.input_value() == text + " last"
+
+
+def test_what_is_typed_while_somebody_else_saves_is_kept_beside_theirs(
+    chromium: Browser, url: str, policy_path: Path, sign_in: SignIn
+) -> None:
+    before = policy_path.read_text()
+    with chromium.new_context(base_url=url) as context:
+        ann = context.new_page()
+        area = open_policy(ann, sign_in)
+        area.press("Control+End")
+        policy_path.write_text(before + "# theirs\n")
+        here = links(ann, "Access control")
+        # The page is drawn anew before the pause is over; a click by script takes the focus from nothing.
+        here.evaluate(
+            """(link) => {
+                 const area = document.querySelector(".st-key-stguard_admin_text .stBidiComponent [data-testid]")
+                   .shadowRoot.querySelector("textarea")
+                 area.setRangeText("# mine\\n", area.value.length, area.value.length, "end")
+                 area.dispatchEvent(new Event("input"))
+                 link.click()
+               }"""
+        )
+        expect(ann.get_by_text("Somebody else has changed the policy since you opened it.")).to_be_visible()
+        assert area.input_value() == before + "# mine\n"
+        ann.get_by_role("button", name="Throw my changes away").click()
+        expect(area).to_have_value(before + "# theirs\n")
+        expect(ann.get_by_text("Somebody else has changed the policy")).to_have_count(0)
+
+
+def test_a_click_on_a_problem_leads_to_its_line_and_nothing_of_the_text_becomes_html(
+    chromium: Browser, url: str, sign_in: SignIn
+) -> None:
+    with chromium.new_context(base_url=url) as context:
+        ann = context.new_page()
+        area = open_policy(ann, sign_in)
+        html = "<img src=x onerror=\"document.title='taken over'\">"
+        area.fill("\n" * 200 + f"'{html}': 1\n" + "</textarea><script>document.title='taken over'</script>\n" * 3)
+        area.press("Control+Enter")
+        problem = ann.get_by_role("button", name=re.compile("^Line 20"))
+        expect(problem.first).to_be_visible()
+        problem.first.click()
+        expect(area).to_be_focused()
+        assert area.evaluate("area => area.value.slice(0, area.selectionStart).split('\\n').length") > 200
+        expect(wrong(ann).first).to_be_visible()
+        assert ann.locator(".stBidiComponent img").count() == 0
+        assert "taken over" not in ann.title()
+
+
+def test_the_keyboard_leaves_the_text_as_it_leaves_any_other_field(
+    chromium: Browser, url: str, sign_in: SignIn
+) -> None:
+    with chromium.new_context(base_url=url) as context:
+        ann = context.new_page()
+        area = open_policy(ann, sign_in)
+        before = area.input_value()
+        area.press("Tab")
+        expect(area).not_to_be_focused()
+        ann.keyboard.press("Shift+Tab")
+        expect(area).to_be_focused()
+        assert area.input_value() == before
 
 
 def test_an_admin_sees_the_app_as_somebody_and_can_do_nothing_there(

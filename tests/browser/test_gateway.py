@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import time
 from datetime import UTC, datetime
@@ -46,13 +47,15 @@ MAIN = """
         st.session_state["runs"] = st.session_state.get("runs", 0) + 1
         st.write(f"Drawn {st.session_state['runs']} times")
 
-    page = sg.navigation([st.Page(home, default=True), st.Page(reports)])
+    page = sg.navigation([st.Page(home, default=True), st.Page(reports), sg.admin_page()])
     sg.user_menu()
     page.run()
 """
 
 POLICY = """
     stguard: 1
+    roles: {keeper: {allow: "policy:*"}}
+    assign: [{role: keeper, email: ann@acme.com}]
     pages: {home: public, reports: signed_in}
 """
 
@@ -110,6 +113,17 @@ def test_sign_in_opens_the_page_that_was_asked_for_with_its_files(browser: Brows
     page.locator("input[type=file]").set_input_files(tmp_path / "plan.txt")
     expect(page.get_by_text("plan.txt")).to_be_visible()
     expect(page.get_by_test_id("stFileUploaderFileErrorMessage")).to_have_count(0)
+
+
+def test_what_is_typed_into_the_policy_is_checked_through_the_gateway(browser: BrowserContext) -> None:
+    page = browser.new_page()
+    page.goto("/admin")
+    sign_in(page)
+    page.get_by_test_id("stButtonGroup").get_by_text("Policy", exact=True).click()
+    area = page.get_by_label("The policy.")
+    area.press("Control+End")
+    page.keyboard.type("rolse: {}")
+    expect(page.locator(".line.error")).to_have_attribute("title", re.compile("rolse"))
 
 
 def test_sign_out_in_one_tab_ends_the_other(browser: BrowserContext) -> None:

@@ -5,6 +5,7 @@ The twin is the same page with its own guard taken out, in an app whose callback
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from streamlit.proto.Common_pb2 import StringArray
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from tests.hostile.arena import ROOT, claims, replace, stop, wait_until_answers
@@ -219,6 +221,76 @@ def test_a_forged_person_or_role_writes_nothing(running: App, person: str, role:
         if any(part.label == "Save" for part in tab.seen.parts):
             tab.click("Save")
     assert running.policy.read_text() == POLICY
+
+
+def shown(tab: Tab) -> Part:
+    """Return the field of the policy's text as it was drawn last."""
+    return keyed(tab, "stguard_admin_text")
+
+
+POLICY_TAB = ":material/description: Policy"
+
+
+def open_policy(tab: Tab) -> WidgetState:
+    """Open the tab Policy. Returns the value that goes along with every further request."""
+    tab.open("admin")
+    state = WidgetState(id=keyed(tab, "stguard_admin_tab").id, string_array_value=StringArray(data=[POLICY_TAB]))
+    tab.run(state)
+    return state
+
+
+def typed(part: Part, text: str) -> WidgetState:
+    data = json.loads(part.proto.json)
+    sent = {"count": data["heard"] + 1, "file": data["file"], "number": data["number"], "text": text}
+    return WidgetState(id=part.id, json_value=json.dumps({"typed": sent}))
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["fragment", "page"])
+def test_what_is_typed_is_checked(running: App, *, alone: bool) -> None:
+    with running.tab("ada") as tab:
+        state, field = open_policy(tab), shown(tab)
+        tab.run(state, typed(field, POLICY + "rolse: {}\n"), fragment=field.fragment if alone else "")
+        (mark,) = json.loads(shown(tab).proto.json)["marks"]
+        assert mark["line"] == POLICY.count("\n") + 1
+        assert "rolse" in mark["text"]
+    assert running.policy.read_text() == POLICY
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["fragment", "page"])
+@pytest.mark.parametrize("role", ["auditor", "viewer"])
+def test_what_is_typed_by_who_lost_the_right_is_refused_and_not_kept(running: App, role: str, *, alone: bool) -> None:
+    with running.tab("ada") as tab:
+        state, field = open_policy(tab), shown(tab)
+        running.write(POLICY.replace("{role: keeper, email: ada", f"{{role: {role}, email: ada"))
+        forged = typed(field, POLICY + "# typed too late\n")
+        drawn = tab.run(state, forged, fragment=field.fragment if alone else "")
+        assert "You don't have access to this." in tab.seen
+        for each in (drawn, tab.run(state), tab.run(state, forged)):
+            assert "typed too late" not in each
+            assert not [part for part in each.parts if part.kind == "bidi_component"]
+        running.write(POLICY)
+        tab.run(state)
+        assert json.loads(shown(tab).proto.json)["text"] == POLICY
+
+
+def test_a_field_seen_in_an_admins_tab_takes_nothing_in_that_of_somebody_else(running: App) -> None:
+    with running.tab("ada") as tab:
+        state = open_policy(tab)
+        field = shown(tab)
+    with running.tab("otto") as tab:
+        open_policy(tab)
+        for fragment in ("", field.fragment):
+            tab.run(state, typed(field, POLICY + "# typed elsewhere\n"), fragment=fragment)
+        assert "typed elsewhere" not in tab.seen
+        assert not [part for part in tab.seen.parts if part.kind == "bidi_component"]
+
+
+def test_on_the_twin_what_is_typed_by_who_lost_the_right_is_kept(twin: App) -> None:
+    with twin.tab("ada") as tab:
+        state, field = open_policy(tab), shown(tab)
+        twin.write(WITHOUT)
+        tab.run(state, typed(field, POLICY + "# typed too late\n"))
+        assert json.loads(shown(tab).proto.json)["text"] == POLICY + "# typed too late\n"
 
 
 def test_nothing_of_the_page_reaches_who_may_not_see_it(running: App) -> None:

@@ -26,7 +26,7 @@ from stguard.shared.policy import SharedPolicy
 from stguard.store import PolicyStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from stguard.analysis import Change
     from stguard.app.standing import Standing
@@ -171,8 +171,7 @@ def draw_said() -> None:
 
 def told(error: Exception) -> str:
     """Return an error of ours as a sentence for people, without Markdown."""
-    text = str(error).replace("`", "")
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{sentence(str(error))}."
 
 
 def pending(tab: str) -> Proposal | None:
@@ -248,12 +247,12 @@ def _opens_page(asked: Standing) -> bool:
 
 
 @editing
-def save(digest: str, typed: str | None = None) -> None:
+def save(digest: str, typed: Callable[[], str | None] | None = None) -> None:
     """Save the change that waits, exactly as it was shown.
 
     Args:
         digest: names the change that the button stood under.
-        typed: key of the widget whose text it was made of; None for other changes.
+        typed: returns the text that it was made of as it is now; None for other changes.
     """
     proposal, asked = st.session_state.get(_PROPOSAL), insist(EDIT)
     place = place_of(asked)
@@ -262,7 +261,7 @@ def save(digest: str, typed: str | None = None) -> None:
     if proposal.digest != digest:
         say("That button was of another change. Nothing was saved; look at this one first.")
         return
-    if proposal.text is not None and (typed is None or st.session_state.get(typed, proposal.text) != proposal.text):
+    if proposal.text is not None and (typed is None or typed() != proposal.text):
         drop()
         say("The text has changed since you looked at what it does. Nothing was saved; look once more.")
         return
@@ -364,13 +363,13 @@ def author(asked: Standing) -> str:
 # --- showing ---------------------------------------------------------------------------------------------------------
 
 
-def draw(asked: Standing, proposal: Proposal, *, typed: str | None = None) -> None:
+def draw(asked: Standing, proposal: Proposal, *, typed: Callable[[], str | None] | None = None) -> None:
     """Draw what a change would do, and the buttons that save it or forget it.
 
     Args:
         asked: who asks.
         proposal: the change.
-        typed: key of the widget whose text it was made of; None for other changes.
+        typed: returns the text that it was made of as it is now; None for other changes.
     """
     outcome = proposal.outcome
     with st.container(border=True):
@@ -469,26 +468,20 @@ def grouped(policy: Policy, changes: Sequence[Change], names: Mapping[str, str])
     return lines
 
 
-def problems(found: Sequence[Problem], *, text: str | None = None, file: str | None = None) -> None:
-    """Draw what is wrong, at its lines.
-
-    Args:
-        found: the problems.
-        text: the text of which lines are shown; None for none.
-        file: the file the text is of; problems of others are shown with their file's name.
-    """
-    lines = text.splitlines() if text is not None else []
+def problems(found: Sequence[Problem]) -> None:
+    """Draw what is wrong, at its lines."""
     for each in found[:GROUPS]:
         icon = ":red[:material/error:]" if each.severity is Severity.ERROR else ":orange[:material/warning:]"
-        here = file is None or each.file == file
-        place = f"Line {each.line}" if here else f"{plain(each.file.rpartition('/')[2])}, line {each.line}"
-        st.markdown(f"{icon} **{place}:** {_sentence(each.message)}")
-        if here and 0 < each.line <= len(lines) and lines[each.line - 1].strip():
-            st.code(lines[each.line - 1].strip()[:200], language="yaml")
+        st.markdown(f"{icon} **Line {each.line}:** {_sentence(each.message)}")
     if len(found) > GROUPS:
         st.caption(f"And {len(found) - GROUPS} more.")
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """Return a message of ours as a sentence for people, without Markdown."""
     text = text.replace("`", "")
-    return plain(f"{text[:1].upper()}{text[1:]}")
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _sentence(text: str) -> str:
+    return plain(sentence(text))

@@ -6,6 +6,8 @@ the file's only while it is what the file held.
 
 from __future__ import annotations
 
+import functools
+import secrets
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -13,29 +15,27 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from stguard import edits
-from stguard.app.admin import changes, guarding
+from stguard.app.admin import changes, guarding, textfield
 from stguard.app.admin.diffs import difference_of_texts
 from stguard.app.admin.guarding import EDIT, editing, insist
+from stguard.app.admin.textfield import Mark, Shown, unix
 from stguard.app.screens import one_line, plain
+from stguard.app.standing import Standing, standing
 from stguard.errors import PolicyFileError, Problem, Severity
 from stguard.policyfile import shape, source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from stguard.app.standing import Standing
+    from collections.abc import Iterator, Mapping, Sequence
 
 TAB: Final = "policy"
 
+FIELD: Final = "stguard_admin_text"
+"""Key of the field that the text is typed into."""
+
+_WAKER: Final = "stguard_admin_text_waker"
 _DRAFTS: Final = "stguard_admin_drafts"
 _FILE: Final = "stguard_admin_file"
-_HEIGHT: Final = 460
-
-# Static text, so that nothing of it can come from anybody.
-_STYLE: Final = (
-    "<style>[class*='st-key-stguard_admin_text'] textarea"
-    "{font-family:'Source Code Pro',monospace;font-size:.85rem;line-height:1.5;white-space:pre;overflow-x:auto}</style>"
-)
+_HEARD: Final = "stguard_admin_heard"
 
 
 @dataclass(slots=True, eq=False)
@@ -47,7 +47,8 @@ class Draft:
         base: digest of the policy's files when it was opened.
         original: the file's text then.
         text: the text now.
-        number: tells the widgets of one text after the other apart.
+        number: tells the texts that the field holds one after the other apart, also from those of other sessions.
+        before: the text that this one has replaced since the file has changed; None for none.
         checked: the text and the files it was checked with, and what is wrong with it.
     """
 
@@ -55,13 +56,9 @@ class Draft:
     base: str
     original: str
     text: str
-    number: int
+    number: int = field(default_factory=lambda: secrets.randbits(48))
+    before: Draft | None = field(default=None, repr=False)
     checked: tuple[str, str, tuple[Problem, ...]] | None = field(default=None, repr=False)
-
-    @property
-    def widget(self) -> str:
-        """Return the key of the widget that the text is typed into."""
-        return f"stguard_admin_text_{self.number}"
 
     @property
     def touched(self) -> bool:
@@ -109,6 +106,13 @@ def _snapshot(place: edits.Place) -> edits.Snapshot | None:
     return snapshot
 
 
+def _snapshot_or_none(place: edits.Place) -> edits.Snapshot | None:
+    try:
+        return edits.Snapshot.take(place)
+    except (edits.FileError, PolicyFileError):
+        return None
+
+
 def _drafts() -> dict[str, Draft]:
     drafts = st.session_state.get(_DRAFTS)
     if not isinstance(drafts, dict):
@@ -123,22 +127,18 @@ def _draft(drafts: dict[str, Draft], name: str, snapshot: edits.Snapshot | None)
         return draft
     if draft is not None:
         now = snapshot.texts.get(name, "")
-        if draft.text == _unix(now):
+        if draft.text == unix(now):
             draft.original, draft.base = draft.text, snapshot.digest  # saved, or somebody else wrote the same
         if draft.touched or draft.base == snapshot.digest:
             return draft
     text = snapshot.texts.get(name, "")
     if text.encode("utf-8", "ignore").decode() != text:
         return None
-    text = _unix(text)
-    number = 1 + max((each.number for each in drafts.values()), default=0)
-    drafts[name] = Draft(file=name, base=snapshot.digest, original=text, text=text, number=number)
+    text = unix(text)
+    if draft is not None:
+        draft.before = None
+    drafts[name] = Draft(file=name, base=snapshot.digest, original=text, text=text, before=draft)
     return drafts[name]
-
-
-def _unix(text: str) -> str:
-    """Return a text with the line ends that a browser's text field has."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _readable(text: str) -> str:
@@ -146,22 +146,12 @@ def _readable(text: str) -> str:
 
 
 def _editor(asked: Standing, draft: Draft, snapshot: edits.Snapshot | None, place: edits.Place) -> None:
-    st.html(_STYLE)
-    if draft.widget not in st.session_state:
-        st.session_state[draft.widget] = draft.text
-    text = st.text_area(
-        "The policy. Press Ctrl+Enter to check what you typed.",
-        key=draft.widget,
-        height=_HEIGHT,
-        on_change=_typed,
-        args=(draft.file,),
-    )
-    draft.text = text if isinstance(text, str) else draft.text
+    found = _problems(draft, snapshot, place)
+    _field(draft.file, _looks(draft, snapshot, found))
+    textfield.draw_waker(_WAKER)
     if snapshot is not None and draft.base != snapshot.digest:
         _conflict(draft, snapshot)
         return
-    found = _problems(draft, snapshot, place)
-    errors = [each for each in found if each.severity is Severity.ERROR]
     with st.container(horizontal=True):
         st.button(
             "Show what this changes",
@@ -169,23 +159,83 @@ def _editor(asked: Standing, draft: Draft, snapshot: edits.Snapshot | None, plac
             type="primary",
             on_click=_propose,
             args=(draft.file,),
-            disabled=bool(errors) or not draft.touched,
+            disabled=_has_errors(found) or not draft.touched,
             icon=":material/difference:",
         )
         if draft.touched:
             st.button("Throw my changes away", key="stguard_admin_discard", on_click=_discard, args=(draft.file,))
+    if _is_proposed(draft) and (waiting := changes.pending(TAB)) is not None:
+        changes.draw(asked, waiting, typed=functools.partial(_text_now, draft.file))
+
+
+@st.fragment
+def _field(file: str, looked: tuple[object, ...]) -> None:
+    """Draw the text with what is wrong at its lines; alone again after each pause in typing.
+
+    Args:
+        file: the file the text is of.
+        looked: what the rest of the tab was drawn for; when that has changed, everything is drawn again.
+    """
+    asked = standing()
+    draft, place = _drafts().get(file), changes.place_of(asked)
+    if draft is None or place is None or not guarding.may_edit(asked):
+        st.rerun()
+    snapshot = _snapshot_or_none(place)
+    found = _problems(draft, snapshot, place)
+    shown = Shown(
+        label="The policy. It is checked while you type.",
+        text=draft.text,
+        file=file,
+        number=draft.number,
+        heard=st.session_state.get(_HEARD, 0),
+        verdict=_verdict(found),
+        marks=_marks(found, file=source.shown(place.path / file if place.is_folder else place.path)),
+    )
+    textfield.draw(FIELD, shown, on_typed=_typed)
+    if _resume(draft) or _looks(draft, snapshot, found) != looked:
+        st.rerun()
+
+
+def _looks(draft: Draft, snapshot: edits.Snapshot | None, found: Sequence[Problem]) -> tuple[object, ...]:
+    """Return everything that the tab is drawn for, but for the field."""
+    digest = snapshot.digest if snapshot is not None else None
+    return digest, draft.base, draft.touched, _has_errors(found), _is_proposed(draft)
+
+
+def _is_proposed(draft: Draft) -> bool:
+    """Tell whether what a text changes is shown just now."""
     waiting = changes.pending(TAB)
-    if waiting is not None and waiting.text == draft.text:
-        changes.draw(asked, waiting, typed=draft.widget)
-    if errors:
-        st.error(
-            f"{len(errors)} thing{'s' if len(errors) > 1 else ''} to mend before this can be saved:",
-            icon=":material/error:",
-        )
-    shown = source.shown(place.path / draft.file if place.is_folder else place.path)
-    changes.problems(sorted(found, key=lambda each: each.severity is not Severity.ERROR), text=text, file=shown)
+    return waiting is not None and waiting.text == draft.text
+
+
+def _has_errors(found: Sequence[Problem]) -> bool:
+    return any(each.severity is Severity.ERROR for each in found)
+
+
+def _verdict(found: Sequence[Problem]) -> str:
     if not found:
-        st.caption(":material/check_circle: Nothing is wrong with this text, and every test in it passes.")
+        return "Nothing is wrong with this text, and every test in it passes."
+    errors = sum(each.severity is Severity.ERROR for each in found)
+    only = f" The first {changes.GROUPS} are shown." if len(found) > changes.GROUPS else ""
+    if errors:
+        return f"{errors} thing{'s' if errors > 1 else ''} to mend before this can be saved.{only}"
+    return f"{len(found)} thing{'s' if len(found) > 1 else ''} to look at; this can be saved all the same.{only}"
+
+
+def _marks(found: Sequence[Problem], *, file: str) -> tuple[Mark, ...]:
+    """Return what is wrong for the field, errors first; `file` is the name that its own problems have."""
+    ordered = sorted(found, key=lambda each: each.severity is not Severity.ERROR)
+    return tuple(_mark(each, here=each.file == file) for each in ordered[: changes.GROUPS])
+
+
+def _mark(problem: Problem, *, here: bool) -> Mark:
+    file = one_line(problem.file.rpartition("/")[2])
+    return Mark(
+        line=problem.line if here else 0,
+        place=f"Line {problem.line}" if here else f"{file}, line {problem.line}",
+        text=one_line(changes.sentence(problem.message)),
+        error=problem.severity is Severity.ERROR,
+    )
 
 
 def _conflict(draft: Draft, snapshot: edits.Snapshot) -> None:
@@ -194,7 +244,7 @@ def _conflict(draft: Draft, snapshot: edits.Snapshot) -> None:
         "Look at what they changed, and put it into your text if it should stay.",
         icon=":material/group:",
     )
-    theirs = _unix(_readable(snapshot.texts.get(draft.file, "")))
+    theirs = unix(_readable(snapshot.texts.get(draft.file, "")))
     with st.expander("What they changed", expanded=True):
         st.code(difference_of_texts(draft.original, theirs) or "Nothing in this file.", language="diff")
     with st.container(horizontal=True):
@@ -207,20 +257,52 @@ def _conflict(draft: Draft, snapshot: edits.Snapshot) -> None:
 # --- what the buttons do -------------------------------------------------------------------------------------------
 
 
-def _typed(file: str) -> None:
+@editing
+def _typed() -> None:
     """Keep what was typed. It changes nothing but this session's own text."""
+    typed = textfield.typed(FIELD)
+    if typed is None or typed.count <= st.session_state.get(_HEARD, 0):
+        return
+    st.session_state[_HEARD] = typed.count
+    for name, draft in _drafts().items():
+        if draft.number == typed.number:
+            draft.text = typed.text
+            return
+        before = draft.before
+        if before is not None and before.number == typed.number and before.text != typed.text:
+            # Typed before the browser knew that the file has changed: both are shown.
+            before.text = typed.text
+            _drafts()[name] = before
+            return
+
+
+def _resume(draft: Draft) -> bool:
+    """Go on with a text that the browser still has of a session that is gone, after a restart of the server."""
+    typed = textfield.typed(FIELD)
+    if typed is None or _HEARD in st.session_state:
+        return False
+    st.session_state[_HEARD] = typed.count
+    if typed.file != draft.file or typed.text == draft.text:
+        return False
+    _drafts()[draft.file] = Draft(
+        file=draft.file, base=draft.base, original=draft.original, text=typed.text, number=typed.number
+    )
+    return True
+
+
+def _text_now(file: str) -> str | None:
+    """Return the text of a file with what comes along with the click."""
+    _typed()
     draft = _drafts().get(file)
-    if draft is not None:
-        text = st.session_state.get(draft.widget)
-        draft.text = text if isinstance(text, str) else draft.text
+    return draft.text if draft is not None else None
 
 
 def _discard(file: str) -> None:
     """Forget the text of this session."""
     draft = _drafts().pop(file, None)
     if draft is not None:
-        # A new number, so that the widget begins with the file's text.
-        _drafts()[file] = Draft(file=file, base="-", original=draft.text, text=draft.text, number=draft.number)
+        # A new number, so that the field takes the file's text.
+        _drafts()[file] = Draft(file=file, base="-", original=draft.text, text=draft.text)
     changes.drop()
 
 
@@ -233,10 +315,10 @@ def _go_on(file: str, base: str, theirs: str) -> None:
 
 @editing
 def _propose(file: str) -> None:
+    _typed()
     draft, place = _drafts().get(file), changes.place_of(insist(EDIT))
     if draft is None or place is None:
         return
-    _typed(file)
     changes.propose(TAB, f"{one_line(file)} is edited", edit_of(place, file, draft.text),
                     expected=draft.base, text=draft.text)  # fmt: skip
 
