@@ -17,6 +17,7 @@ FLOOR = {
     "model": 0,
     "naming": 0,
     "providers": 0,
+    "moments": 0,
     "tally": 0,
     "claims": 1,
     "diagnosis": 1,

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from stguard.app import private
 from stguard.errors import ConfigurationError
+from stguard.moments import LocalMoments
 from stguard.shared.replicas import Replicas, chosen
+from stguard.sources import propelauth
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +51,7 @@ def join(choice: SharedChoice | None, *, folder: Path) -> Replicas | None:
                 "long random text on each replica"
             )
         made = Replicas(shared, secret=secret, folder=folder)
+        propelauth.share(made.signed_out)
         _in_force.append(made)
         made.start()
         return made
@@ -59,3 +62,4 @@ def leave() -> None:
     with _lock:
         while _in_force:
             _in_force.pop().link.close()
+            propelauth.share(LocalMoments())

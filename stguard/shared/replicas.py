@@ -13,6 +13,7 @@ from stguard.shared.board import SharedBoard, from_json
 from stguard.shared.documents import Documents
 from stguard.shared.kept import Kept, folder_of
 from stguard.shared.link import STALE, URL_VARIABLE, Link
+from stguard.shared.moments import SharedMoments
 from stguard.shared.policy import KEPT_AS, SharedPolicy
 from stguard.shared.records import SharedRecords
 from stguard.shared.shelf import Shelf
@@ -90,6 +91,7 @@ class Replicas:
         shared: where, and how.
         link: the connection.
         ended: logins that were ended, by a digest of their cookie.
+        signed_out: until when the logins of somebody have ended.
         seen: when a login last did something: what is left of `LIVES`.
         orgs: the org that a login chose last.
         proposals: changes of the policy that wait for a second person.
@@ -118,6 +120,7 @@ class Replicas:
         self.link: Final = Link(shared.url, secret=secret, name=shared.name, stale=shared.stale)
         self._kept: Final = Kept(folder_of(folder, environ=os.environ))
         self.ended: Final = SharedTable(self.link, "ended", kept=self._kept, only_grows=True)
+        self.signed_out: Final = SharedMoments(self.link, kept=self._kept)
         self.seen: Final = SharedTable(self.link, "seen")
         self.orgs: Final = SharedTable(self.link, "orgs")
         self.proposals: Final = Documents(SharedTable(self.link, "proposals"), self.link.vault)

@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import json
 import logging
-import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -22,6 +21,7 @@ from uuid import UUID
 from stguard.claims import propelauth_membership
 from stguard.errors import ConfigurationError, IdentityError, quote
 from stguard.model import Claims, Facts
+from stguard.moments import LocalMoments
 from stguard.sources.loops import run_apart
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import propelauth_py
 
     from stguard.model import Membership, Subject
+    from stguard.moments import Moments
 
 T = TypeVar("T")
 
@@ -39,19 +40,24 @@ LOCKED: Final = "Your account is locked."
 GONE: Final = "Your account no longer exists."
 ENDED: Final = "Your sign-in has ended. Please sign in again."
 
-REMEMBERED: Final = 100_000
-"""Most people remembered as signed out everywhere; who was signed out longest ago is forgotten first."""
-
 _UNUSABLE: Final = "the PropelAuth API gave an answer that can't be used"
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _LOG: Final = logging.getLogger("stguard")
 
-_lock: Final = threading.Lock()
-_signed_out: Final[dict[tuple[str, str], float]] = {}
-"""By host and user: logins made before this moment (Unix seconds) have ended. Outlives the source object, which a rerun
-of the script makes anew."""
+_ended: Final[list[Moments]] = [LocalMoments()]
+"""Until when the logins of an account have ended, with the other replicas where there are any. Outlives the source
+object, which a rerun of the script makes anew."""
 
 _strangers: Final[set[str]] = set()
+
+
+def share(moments: Moments) -> None:
+    """Take moments that other replicas have too; they are told what was ended before."""
+    mine = _ended[0]
+    if isinstance(mine, LocalMoments):
+        for who, moment in mine.items().items():
+            moments.end(who, moment)
+    _ended[0] = moments
 
 
 class PropelAuth:
@@ -146,8 +152,8 @@ class PropelAuth:
     def logout_everywhere(self, subject: Subject) -> bool:
         """End every login of somebody: here at once, and at PropelAuth, so that signing in asks who they are.
 
-        Here it holds in this process and for logins made until now; elsewhere they count up to the lifetime of the
-        login (`sessions.max_age`). It is the caller's to check that who asks may do this.
+        Here it holds for logins made until now, in this process and in each replica that shares with it. It is the
+        caller's to check that who asks may do this.
 
         Returns:
             Whether PropelAuth knew the account; False, with nothing done, for somebody who signed in elsewhere.
@@ -160,12 +166,8 @@ class PropelAuth:
         if user is None:
             return False
         issued = _seconds(subject.claims)
-        with _lock:
-            _signed_out.pop((self._host, user), None)
-            # A provider whose clock is ahead dates its logins later than this process does.
-            _signed_out[self._host, user] = max(time.time(), issued if issued is not None else 0.0)
-            if len(_signed_out) > REMEMBERED:
-                del _signed_out[next(iter(_signed_out))]
+        # A provider whose clock is ahead dates its logins later than this process does.
+        _ended[0].end(self._account(user), max(time.time(), issued if issued is not None else 0.0))
         return self._call(lambda client: client.logout_all_user_sessions(user)) is True
 
     # --- the source
@@ -237,9 +239,12 @@ class PropelAuth:
 
     def _ended(self, user: str, claims: Claims) -> bool:
         """Tell whether this login was made before its person was signed out everywhere."""
-        before = _signed_out.get((self._host, user))
+        before = _ended[0].moment(self._account(user))
         issued = _seconds(claims)
         return before is not None and (issued is None or issued <= before)
+
+    def _account(self, user: str) -> str:
+        return repr((self._host, user))
 
     def _call(self, ask: Callable[[propelauth_py.AsyncAuth], Awaitable[T]]) -> T:
         """Call the API, with the deadline.

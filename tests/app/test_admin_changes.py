@@ -94,7 +94,8 @@ class Field:
 
     def set_value(self, text: str, /, **other: Any) -> Field:
         shown = self.shown
-        sent = {"count": shown["heard"] + 1, "file": shown["file"], "number": shown["number"], "text": text}
+        names = ("file", "number", "base")
+        sent = {"count": shown["heard"] + 1, "text": text, **{name: shown[name] for name in names}}
         return self.send({"typed": {**sent, **other}})
 
     def send(self, state: Any) -> Field:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import Browser, expect
 
+from stguard import edits
 from tests.hostile import client
 from tests.hostile.arena import ROOT, claims, stop, wait_until_answers
 from tests.ports import unused
@@ -112,3 +113,31 @@ def test_what_was_typed_survives_a_restart_of_the_server(chromium: Browser, tmp_
             page.get_by_role("button", name="Save").click()
             expect(page.get_by_text("Saved. It is in force from now on.").first).to_be_visible()
             assert (tmp_path / "policy.yaml").read_text() == text
+
+
+def test_what_somebody_else_saved_during_a_restart_is_shown_and_not_overwritten(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    app = App.written(tmp_path)
+    policy = tmp_path / "policy.yaml"
+    edits.change(policy, POLICY + "# first\n", author="test")
+    with chromium.new_context(base_url=app.url) as context:
+        context.add_cookies([{"name": name, "value": value, "url": app.url} for name, value in app.cookies().items()])
+        page = context.new_page()
+        connecting = page.get_by_test_id("stStatusWidget").get_by_text("Connecting")
+        with app.running():
+            page.goto("/admin")
+            page.get_by_test_id("stButtonGroup").get_by_text("Policy", exact=True).click()
+            page.get_by_label("The policy.").press("Control+End")
+            page.keyboard.type("# mine\n")
+            expect(page.get_by_role("button", name="Throw my changes away")).to_be_visible()
+        expect(connecting).to_be_visible()
+        edits.change(policy, POLICY + "# first\n# theirs\n", author="test")
+        with app.running():
+            expect(connecting).to_have_count(0)
+            page.keyboard.type("# more\n")
+            expect(page.get_by_text("Somebody else has changed the policy since you opened it.")).to_be_visible()
+            expect(page.get_by_label("The policy.")).to_have_value(f"{POLICY}# first\n# mine\n# more\n")
+            expect(page.get_by_text("+# theirs")).to_be_visible()
+            expect(page.get_by_role("button", name="Show what this changes")).to_have_count(0)
+            assert policy.read_text().endswith("# theirs\n")

@@ -241,7 +241,13 @@ def open_policy(tab: Tab) -> WidgetState:
 
 def typed(part: Part, text: str) -> WidgetState:
     data = json.loads(part.proto.json)
-    sent = {"count": data["heard"] + 1, "file": data["file"], "number": data["number"], "text": text}
+    sent = {
+        "count": data["heard"] + 1,
+        "file": data["file"],
+        "number": data["number"],
+        "base": data["base"],
+        "text": text,
+    }
     return WidgetState(id=part.id, json_value=json.dumps({"typed": sent}))
 
 

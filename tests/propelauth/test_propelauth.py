@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import stguard as sg
+from stguard.moments import LocalMoments
 from stguard.sources import propelauth as module
 from stguard.sources.answers import Answer, Answers
 from tests.propelauth.api import ACME, ANN, BEN, GLOBEX, KEY, Api, account, membership, serve
@@ -57,7 +58,7 @@ def api(running: Api, monkeypatch: pytest.MonkeyPatch) -> Api:
         monkeypatch.delenv(name.lower(), raising=False)
     module._trust.cache_clear()
     module._client.cache_clear()
-    module._signed_out.clear()
+    module._ended[0] = LocalMoments()
     module._strangers.clear()
     running.recover()
     running.calls.clear()

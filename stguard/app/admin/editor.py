@@ -187,12 +187,13 @@ def _field(file: str, looked: tuple[object, ...]) -> None:
         text=draft.text,
         file=file,
         number=draft.number,
+        base=draft.base,
         heard=st.session_state.get(_HEARD, 0),
         verdict=_verdict(found),
         marks=_marks(found, file=source.shown(place.path / file if place.is_folder else place.path)),
     )
     textfield.draw(FIELD, shown, on_typed=_typed)
-    if _resume(draft) or _looks(draft, snapshot, found) != looked:
+    if _resume(draft, place) or _looks(draft, snapshot, found) != looked:
         st.rerun()
 
 
@@ -276,7 +277,7 @@ def _typed() -> None:
             return
 
 
-def _resume(draft: Draft) -> bool:
+def _resume(draft: Draft, place: edits.Place) -> bool:
     """Go on with a text that the browser still has of a session that is gone, after a restart of the server."""
     typed = textfield.typed(FIELD)
     if typed is None or _HEARD in st.session_state:
@@ -284,10 +285,22 @@ def _resume(draft: Draft) -> bool:
     st.session_state[_HEARD] = typed.count
     if typed.file != draft.file or typed.text == draft.text:
         return False
+    # What somebody else saved meanwhile is shown first, as in a session that goes on.
+    original = draft.original if typed.base == draft.base else _text_then(place, draft.file, typed.base)
     _drafts()[draft.file] = Draft(
-        file=draft.file, base=draft.base, original=draft.original, text=typed.text, number=typed.number
+        file=draft.file, base=typed.base, original=original, text=typed.text, number=typed.number
     )
     return True
+
+
+def _text_then(place: edits.Place, file: str, base: str) -> str:
+    """Return what a file was in a version of the history; nothing when that isn't known any more."""
+    try:
+        history = edits.history_of(place)
+        held = history.contents(history.find(base)).get(file, b"")
+    except (edits.EditError, edits.FileError):
+        return ""
+    return unix(held.decode("utf-8", "replace"))
 
 
 def _text_now(file: str) -> str | None:

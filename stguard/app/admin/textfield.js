@@ -73,7 +73,13 @@ class Field {
     this.count += 1
     this.waiting = true
     this.watch()
-    this.setStateValue("typed", { count: this.count, file: this.file, number: this.mine, text })
+    this.setStateValue("typed", {
+      count: this.count,
+      file: this.file,
+      number: this.mine,
+      base: this.base,
+      text,
+    })
   }
 
   watch(patience = PATIENCE) {
@@ -105,6 +111,7 @@ class Field {
       if (this.offered === data.number && this.waiting) return
       this.take(data)
     }
+    this.base = data.base // of this very text: it moves on when the text is saved
     this.mark(data)
     if (!this.waiting && this.timer === undefined) this.send()
   }

@@ -50,12 +50,14 @@ class Typed:
         count: how many messages it sent so far, this one included.
         file: the file that the text was said to be of.
         number: of the text that it was typed into.
+        base: what that text was said to be based on.
         text: the whole text.
     """
 
     count: int
     file: str
     number: int
+    base: str
     text: str
 
 
@@ -68,6 +70,7 @@ class Shown:
         text: the text as it is known here.
         file: the file it is of.
         number: tells one text from the other; the field takes `text` when it is another one.
+        base: what it is based on; comes back with what is typed.
         heard: the `count` of what was heard last.
         verdict: what is wrong with the text, in a sentence.
         marks: the same by lines.
@@ -77,6 +80,7 @@ class Shown:
     text: str
     file: str
     number: int
+    base: str
     heard: int
     verdict: str
     marks: tuple[Mark, ...]
@@ -117,8 +121,14 @@ def typed(key: str) -> Typed | None:
     state = st.session_state.get(key)
     sent = state.get(_TYPED) if isinstance(state, dict) else None
     match sent:
-        case {"count": int(count), "file": str(file), "number": int(number), "text": str(text)} if 0 < count < _MOST:
-            return Typed(count=count, file=file, number=number, text=unix(text))
+        case {
+            "count": int(count),
+            "file": str(file),
+            "number": int(number),
+            "base": str(base),
+            "text": str(text),
+        } if 0 < count < _MOST:
+            return Typed(count=count, file=file, number=number, base=base, text=unix(text))
         case _:
             return None
 
