@@ -23,7 +23,7 @@ for version in "$@"; do
         touch "$venv/.installed"
     fi
     echo "== $("$venv/bin/python" -c 'import streamlit; print("Streamlit", streamlit.__version__)')"
-    "$venv/bin/python" -m pytest -q -n "$JOBS" --dist=loadgroup tests/app tests/hostile || failed="$failed $version"
+    "$venv/bin/python" -m pytest -q -n "$JOBS" --dist=loadgroup tests/app tests/hostile tests/accounts tests/examples tests/propelauth tests/sources || failed="$failed $version"
 done
 
 if [ -n "$failed" ]; then

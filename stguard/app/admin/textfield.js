@@ -6,6 +6,7 @@ const PAUSE = 400 // milliseconds after the last key
 const PATIENCE = 5000 // milliseconds to wait for an answer
 
 const fields = new WeakMap()
+let last // the field that was made last
 let wake
 
 export default function (component) {
@@ -17,6 +18,9 @@ export default function (component) {
   let field = fields.get(root)
   if (!field?.area.isConnected) {
     field = new Field(root)
+    // Streamlit may put a new field in the place of one that somebody types into, as when the server was restarted.
+    if (last && !last.area.isConnected) field.goOn(last)
+    last = field
     fields.set(root, field)
   }
   field.hear(component.data, component.setStateValue)
@@ -35,11 +39,16 @@ class Field {
     this.count = 0 // of the messages that were sent
     this.waiting = false // for an answer
     this.touched = false // since the text was taken
+    this.focused = false
     this.marks = new Map() // problems by their lines
     this.shown = "" // the problems in the list
 
     this.area.addEventListener("input", () => this.type())
-    this.area.addEventListener("blur", () => this.send())
+    this.area.addEventListener("focus", () => (this.focused = true))
+    this.area.addEventListener("blur", () => {
+      setTimeout(() => (this.focused &&= !this.area.isConnected)) // still, where the field itself was taken away
+      this.send()
+    })
     this.area.addEventListener("scroll", () => this.number())
     this.area.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -49,6 +58,22 @@ class Field {
     })
     this.resized = new ResizeObserver(() => this.number())
     this.resized.observe(this.area)
+  }
+
+  goOn(before) {
+    for (const name of ["count", "waiting", "touched", "agreed", "mine", "file", "base", "offered"]) {
+      this[name] = before[name]
+    }
+    const { value, selectionStart, selectionEnd, scrollTop, scrollLeft } = before.area
+    this.area.value = value
+    this.area.setSelectionRange(selectionStart, selectionEnd)
+    this.area.scrollTop = scrollTop
+    this.area.scrollLeft = scrollLeft
+    if (before.focused) this.area.focus({ preventScroll: true })
+    clearTimeout(before.timer)
+    clearTimeout(before.patience)
+    if (before.timer !== undefined) this.type()
+    if (this.waiting) this.watch()
   }
 
   // --- to the server
