@@ -33,13 +33,14 @@ class LocalMoments:
     def end(self, who: str, moment: float) -> None:
         """End the logins of somebody that were made until a moment, in Unix seconds."""
         with self._lock:
-            self._known[who] = max(moment, self._known.pop(who, moment))
+            self._known[who] = max(moment, self._known.pop(who, moment))  # last again, so that it is kept longest
             if len(self._known) > self._limit:
                 del self._known[next(iter(self._known))]
 
     def moment(self, who: str) -> float | None:
         """Return until which moment the logins of somebody have ended, in Unix seconds; None when none have."""
-        return self._known.get(who)
+        with self._lock:
+            return self._known.get(who)
 
     def items(self) -> dict[str, float]:
         """Return everybody with their moment."""

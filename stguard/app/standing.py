@@ -299,7 +299,7 @@ class Standing:
             fields = self._fields(decision)
             _DECISIONS.info(
                 "refused %s to %s: %s, rule %s, org %s, policy %s",
-                quote(decision.action),
+                quote(fields["action"]),
                 self._named(),
                 decision.reason.value,
                 quote(fields["rule"]),
@@ -323,7 +323,7 @@ class Standing:
         return {
             "subject": None if self.subject is None else self.subject.id,
             "org": decision.org,
-            "action": decision.action,
+            "action": told.action(decision, self.policy),
             "allowed": decision.allowed,
             "reason": decision.reason.value,
             "rule": None if decision.rule is None else impersonal(decision.rule),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from functools import lru_cache, partial
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from stguard.audit import Actor, Event, Record, impersonal
+from stguard.model import PAGE_ACTION
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -18,6 +21,13 @@ if TYPE_CHECKING:
 
 TOLD_LIMIT: Final = 4096
 """Most allowed actions that are remembered as told; then it begins anew."""
+
+
+EVERY: Final = 60.0
+"""Seconds in which requests of nobody for the same are told once."""
+
+ORG_LENGTH: Final = 200
+"""Most characters of an org that are told: the address can name any."""
 
 
 class Told:
@@ -45,6 +55,39 @@ class Told:
             self._lines = set()  # at once: threads share it
         self._lines.add(line)
         return True
+
+
+class Nobodies:
+    """Remember when it was told what requests were allowed and refused that name nobody.
+
+    SECURITY: else anybody could fill the audit until the oldest records go, a thousand requests a second.
+    """
+
+    __slots__ = ("_at",)
+
+    def __init__(self) -> None:
+        """Start with nothing told."""
+        self._at: dict[tuple[str, bool], float] = {}
+
+    def is_due(self, decision: Decision) -> bool:
+        """Tell whether the audit is to be told of a decision about nobody: once a minute for each action and answer."""
+        line, now = (decision.action, decision.allowed), time.monotonic()
+        if now - self._at.get(line, -inf) < EVERY:
+            return False
+        self._at[line] = now
+        return True
+
+
+def action(decision: Decision, policy: Policy) -> str:
+    """Return what was asked as records name it: a permission, a page, or `rule` for what code asks in its own words.
+
+    Args:
+        decision: what was decided.
+        policy: what decided.
+    """
+    asked = decision.action
+    # SECURITY: the words of a rule in code name e-mails and claims.
+    return asked if asked.startswith(PAGE_ACTION) or asked in policy.permissions else "rule"
 
 
 def actor(subject: Subject | None, *, session: str | None) -> Actor:
@@ -92,8 +135,8 @@ def _record(event: Event, subject: Subject | None, decision: Decision, policy: P
         actor(subject, session=session),
         at=decision.at,
         event=event,
-        org=decision.org,
-        action=decision.action,
+        org=None if decision.org is None else decision.org[:ORG_LENGTH],
+        action=action(decision, policy),
         allowed=decision.allowed,
         reason=decision.reason.value,
         rule=None if decision.rule is None else impersonal(decision.rule),

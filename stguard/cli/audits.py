@@ -189,7 +189,7 @@ def _unused(lines: Sequence[Line], assignments: Sequence[Any], *, days: int, beg
     used = {
         grant for line in lines if line["at"] >= limit and line.get("allowed") for grant in line.get("grants") or ()
     }
-    return [each.id for each in assignments if impersonal(each.id) not in used]
+    return [each.id for each in assignments if used.isdisjoint((each.id, impersonal(each.id)))]
 
 
 def _print_unused(ids: Sequence[str], *, days: int, damaged: int, as_json: bool) -> None:

@@ -14,21 +14,23 @@ if TYPE_CHECKING:
 LIVES: Final = 31 * 86_400.0
 """Seconds for which a moment is remembered: longer than a login lives."""
 
-_DIGITS: Final = 15
-"""Most digits of a moment in milliseconds: the year 33658."""
+_LAST: Final = 10**15 - 1
+"""The last moment that can be told, in milliseconds: the year 33658."""
+
+_KIND: Final = "signed-out"
 
 
 class SharedMoments:
     """Be moments of all replicas.
 
-    An entry of the table is its key alone, a digest of the person and the moment, so that a copy on the disk holds it
-    whole. A later moment is another entry.
+    An entry of the table is its key alone: a digest of the person, the moment, and a code that only replicas make. So a
+    copy on the disk holds it whole. A later moment is another entry.
     """
 
     def __init__(self, link: Link, *, kept: Kept) -> None:
         """Take the connection, and where a copy is kept for a start without the engine."""
         self._vault: Final = link.vault
-        self._table: Final = SharedTable(link, "signed-out", kept=kept, only_grows=True)
+        self._table: Final = SharedTable(link, _KIND, kept=kept, only_grows=True, is_ours=self._is_ours)
         self._local: Final = LocalMoments()
         self._table.listen(lambda key, _: self._hear(key))
         for key in self._table.items():
@@ -36,7 +38,8 @@ class SharedMoments:
 
     def end(self, who: str, moment: float) -> None:
         """End the logins of somebody that were made until a moment: here at once, elsewhere when it is written."""
-        key = f"{self._name(who)}:{max(0, int(moment * 1000) + 1)}"
+        told = f"{self._name(who)}:{max(0, min(int(moment * 1000) + 1, _LAST))}"
+        key = f"{told}:{self._vault.sign(_KIND, told.encode())}"
         self._hear(key)
         self._table.put(key, b"", lives=LIVES)
 
@@ -46,10 +49,18 @@ class SharedMoments:
 
     def _name(self, who: str) -> str:
         # SECURITY: who somebody is does not stand in the engine.
-        return self._vault.name("signed-out", who)
+        return self._vault.name(_KIND, who)
+
+    def _is_ours(self, key: str) -> bool:
+        """Tell whether a replica has written this.
+
+        SECURITY: with entries of their own, who can write to the engine could end the logins of people whose digest
+        they saw, and push out what is known.
+        """
+        told, _, code = key.rpartition(":")
+        return self._vault.is_signed(_KIND, told.encode("utf-8", "surrogatepass"), code)
 
     def _hear(self, key: str) -> None:
-        name, _, digits = key.rpartition(":")
-        # SECURITY: anything else was written by none of us. An entry can end logins, never bring one back.
-        if digits.isascii() and digits.isdecimal() and len(digits) <= _DIGITS:
-            self._local.end(name, int(digits) / 1000)
+        if self._is_ours(key):
+            name, moment, _ = key.split(":")
+            self._local.end(name, int(moment) / 1000)

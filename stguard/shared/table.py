@@ -191,6 +191,7 @@ class SharedTable(LocalTable):
         *,
         kept: Kept | None = None,
         only_grows: bool = False,
+        is_ours: Callable[[str], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
         limit: int = LIMIT,
     ) -> None:
@@ -203,12 +204,14 @@ class SharedTable(LocalTable):
                 values are empty.
             only_grows: whether nothing is ever dropped or made shorter. SECURITY: then who can write to the engine
                 takes back nothing that this copy knows; it is written again.
+            is_ours: tells whether a replica has made a key; others are passed over. None: any counts.
             clock: as for `LocalTable`.
             limit: as for `LocalTable`.
         """
         super().__init__(clock=clock, limit=limit)
         self._kept: Final = kept
         self._only_grows: Final = only_grows
+        self._is_ours: Final = is_ours
         self._kept_at: float | None = None
         self._to_keep = False
         self._link: Final = link
@@ -302,6 +305,8 @@ class SharedTable(LocalTable):
             with self._lock:
                 for at in range(0, len(rows), 4):
                     since, key = int(float(rows[at])), rows[at + 1].decode("utf-8", "replace")
+                    if self._is_ours is not None and not self._is_ours(key):
+                        continue
                     value = rows[at + 2][1:] if rows[at + 2][:1] == b"+" else None
                     there.add(key)
                     known = self._entries.get(key)

@@ -40,6 +40,9 @@ LOCKED: Final = "Your account is locked."
 GONE: Final = "Your account no longer exists."
 ENDED: Final = "Your sign-in has ended. Please sign in again."
 
+_FAR: Final = 1e11
+"""A moment of no login, in Unix seconds: the year 5138. Later ones are in another unit, and unknown."""
+
 _UNUSABLE: Final = "the PropelAuth API gave an answer that can't be used"
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _LOG: Final = logging.getLogger("stguard")
@@ -54,10 +57,10 @@ _strangers: Final[set[str]] = set()
 def share(moments: Moments) -> None:
     """Take moments that other replicas have too; they are told what was ended before."""
     mine = _ended[0]
+    _ended[0] = moments  # first, so that nothing that ends meanwhile is missed
     if isinstance(mine, LocalMoments):
         for who, moment in mine.items().items():
             moments.end(who, moment)
-    _ended[0] = moments
 
 
 class PropelAuth:
@@ -346,7 +349,9 @@ def _text(value: object) -> str | None:
 def _seconds(claims: Claims) -> float | None:
     """Return when a login was made (OpenID Connect Core 1.0, section 2: `iat`); None when that can't be known."""
     issued = claims.get("iat")
-    return float(issued) if isinstance(issued, int | float) and not isinstance(issued, bool) else None
+    if not isinstance(issued, int | float) or isinstance(issued, bool) or not abs(issued) < _FAR:
+        return None
+    return float(issued)
 
 
 @functools.cache

@@ -918,7 +918,7 @@ def test_what_the_gateway_decides_is_told_to_the_audit(tmp_path: Path, monkeypat
     pages = 'home: signed_in, static: {permission: "report:view"}, metrics: {role: viewer}, health: {role: viewer}'
     with serving(tmp_path, "guarded", policy=POLICY.replace("home: signed_in", pages)) as server:
         ann, bob = (Browser(server, login={"email": f"{name}@acme.com", "sub": name}) for name in ("ann", "bob"))
-        for each in (ann, ann, bob, bob, Browser(server)):
+        for each in (ann, ann, bob, bob, *(Browser(server) for _ in range(50))):
             each.get("/app/static/plan.txt")
         for each in (ann, bob):
             each.get("/_stguard/metrics")
@@ -928,7 +928,7 @@ def test_what_the_gateway_decides_is_told_to_the_audit(tmp_path: Path, monkeypat
             each.get("/app/static/plan.txt")
         lines: list[str] = []
         deadline = time.monotonic() + 20
-        while len(lines) < 8 and time.monotonic() < deadline:
+        while len(lines) < 7 and time.monotonic() < deadline:
             lines = told.read_text().splitlines() if told.exists() else []
     found = [json.loads(line) for line in lines]
     assert [
@@ -941,7 +941,6 @@ def test_what_the_gateway_decides_is_told_to_the_audit(tmp_path: Path, monkeypat
         ("ann", "page:metrics", True, "granted"),
         ("ann", "page:health", True, "granted"),
         ("bob", "page:metrics", False, "unknown"),
-        ("", "page:static", False, "not_signed_in"),
     ]
     assert "acme.com" not in str(found)
     assert found[0]["grants"], "by which assignment"

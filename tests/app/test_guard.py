@@ -744,6 +744,19 @@ def test_the_audit_is_told_of_each_refusal_and_once_of_what_is_allowed_and_can_c
     assert not {"ann@acme.com", "vera@acme.com"} & set(str(records).split("'"))
 
 
+def test_what_a_rule_in_code_names_reaches_neither_the_audit_nor_the_log(
+    desk: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    records.clear()
+    caplog.set_level("INFO", logger="stguard.decision")
+    desk.main(AUDITED.replace('"report:export"', 'email="zed@acme.com"'))
+    desk.run("ann")
+    desk.trail.flush()
+    assert {each.action for each in records} == {"rule"}
+    assert "zed@acme.com" not in str(records)
+    assert "zed@acme.com" not in str([vars(each) for each in caplog.records])
+
+
 def test_an_exception_in_deciding_is_a_refusal(desk: Any, shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_args: Any, **_options: Any) -> Any:
         raise ZeroDivisionError

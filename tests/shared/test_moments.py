@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,55 @@ def test_it_holds_at_once_while_the_engine_is_away_and_everywhere_when_it_is_bac
     assert there.moment("ann") is None
     engine.start()
     until(lambda: there.moment("ann") is not None)
+
+
+@pytest.mark.parametrize("moment", [1.79e12, 1e300, -5.0])
+def test_a_moment_in_another_unit_ends_logins_all_the_same(
+    moments: Callable[[str], SharedMoments], moment: float
+) -> None:
+    here = moments("here")
+    here.end("ann", moment)
+    assert here.moment("ann") is not None
+
+
+def test_entries_that_no_replica_has_written_end_nothing_and_push_nothing_out(
+    moments: Callable[[str], SharedMoments], engine: Engine
+) -> None:
+    here = moments("here")
+    here.end("ann", 5000.0)
+    until(lambda: here._table.waits == 0)
+    keys = here._table._keys
+    with engine.client() as client:
+        (real,) = client.hkeys(keys[0])
+        forged = [real.rpartition(b":")[0].rpartition(b":")[0] + b":999999999999999:00", b"x:1", b"x", b"::"]
+        for number, key in enumerate(forged):
+            client.hset(keys[0], key, b"+")
+            client.zadd(keys[1], {key: 100 + number})
+            client.zadd(keys[2], {key: 9e15})
+        client.set(keys[3], 200)
+    there = moments("there")
+    until(lambda: here._table.seen == 200)
+    assert here.moment("ann") == there.moment("ann") == pytest.approx(5000.0, abs=0.01)
+    assert len(here._table.items()) == len(there._table.items()) == 1
+
+
+def test_who_was_ended_is_so_at_each_moment_while_it_is_told_again() -> None:
+    some = LocalMoments()
+    some.end("ann", 1.0)
+    done = threading.Event()
+
+    def again() -> None:
+        while not done.is_set():
+            some.end("ann", 2.0)
+
+    threads = [threading.Thread(target=again) for _ in range(2)]
+    for each in threads:
+        each.start()
+    missed = sum(some.moment("ann") is None for _ in range(50_000))
+    done.set()
+    for each in threads:
+        each.join()
+    assert missed == 0
 
 
 @pytest.mark.parametrize("entry", ["{}:nan", "{}:-1", "{}:", "{}", "{}:1e400", "{}:\u0661", "{}:9999999999999999"])

@@ -36,6 +36,8 @@ _WAKER: Final = "stguard_admin_text_waker"
 _DRAFTS: Final = "stguard_admin_drafts"
 _FILE: Final = "stguard_admin_file"
 _HEARD: Final = "stguard_admin_heard"
+_BEFORE: Final = 8
+"""Most texts that are remembered of a file that others change again and again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -135,10 +137,18 @@ def _draft(drafts: dict[str, Draft], name: str, snapshot: edits.Snapshot | None)
     if text.encode("utf-8", "ignore").decode() != text:
         return None
     text = unix(text)
-    if draft is not None:
+    if draft is not None and len(list(_befores(draft))) >= _BEFORE:
         draft.before = None
     drafts[name] = Draft(file=name, base=snapshot.digest, original=text, text=text, before=draft)
     return drafts[name]
+
+
+def _befores(draft: Draft) -> Iterator[Draft]:
+    """Yield the texts that a text has replaced since the file has changed, the last first."""
+    each = draft.before
+    while each is not None:
+        yield each
+        each = each.before
 
 
 def _readable(text: str) -> str:
@@ -193,7 +203,7 @@ def _field(file: str, looked: tuple[object, ...]) -> None:
         marks=_marks(found, file=source.shown(place.path / file if place.is_folder else place.path)),
     )
     textfield.draw(FIELD, shown, on_typed=_typed)
-    if _resume(draft, place) or _looks(draft, snapshot, found) != looked:
+    if _resume(draft, place, snapshot) or _looks(draft, snapshot, found) != looked:
         st.rerun()
 
 
@@ -269,28 +279,31 @@ def _typed() -> None:
         if draft.number == typed.number:
             draft.text = typed.text
             return
-        before = draft.before
-        if before is not None and before.number == typed.number and before.text != typed.text:
+        before = next((each for each in _befores(draft) if each.number == typed.number), None)
+        if before is not None and before.text != typed.text:
             # Typed before the browser knew that the file has changed: both are shown.
             before.text = typed.text
             _drafts()[name] = before
             return
 
 
-def _resume(draft: Draft, place: edits.Place) -> bool:
+def _resume(draft: Draft, place: edits.Place, snapshot: edits.Snapshot | None) -> bool:
     """Go on with a text that the browser still has of a session that is gone, after a restart of the server."""
     typed = textfield.typed(FIELD)
     if typed is None or _HEARD in st.session_state:
         return False
     st.session_state[_HEARD] = typed.count
-    if typed.file != draft.file or typed.text == draft.text:
+    if snapshot is None or (typed.file != draft.file and typed.file not in snapshot.contents):
         return False
-    # What somebody else saved meanwhile is shown first, as in a session that goes on.
-    original = draft.original if typed.base == draft.base else _text_then(place, draft.file, typed.base)
-    _drafts()[draft.file] = Draft(
-        file=draft.file, base=typed.base, original=original, text=typed.text, number=typed.number
+    original = unix(snapshot.texts.get(typed.file, ""))
+    if typed.text == original:
+        return False
+    if typed.base != snapshot.digest:  # what somebody else saved meanwhile is shown first, as in a session that goes on
+        original = _text_then(place, typed.file, typed.base)
+    _drafts()[typed.file] = Draft(
+        file=typed.file, base=typed.base, original=original, text=typed.text, number=typed.number
     )
-    return True
+    return typed.file == draft.file
 
 
 def _text_then(place: edits.Place, file: str, base: str) -> str:

@@ -141,7 +141,8 @@ class Field {
     if (!this.waiting && this.timer === undefined) this.send()
   }
 
-  take({ text, number, file }) {
+  take({ text, number, file, base }) {
+    const said = this.touched // what the server has heard last is of another text
     if (this.area.value !== text) {
       const { selectionStart, selectionEnd, scrollTop, scrollLeft } = this.area
       this.area.value = text
@@ -154,8 +155,13 @@ class Field {
     this.mine = number
     this.file = file
     this.touched = false
+    this.base = base
     this.offered = undefined
     this.total = undefined
+    if (said) {
+      this.agreed = undefined // so that nothing goes on from the other text after a restart
+      this.send()
+    }
   }
 
   mark({ label, verdict, marks }) {

@@ -32,7 +32,7 @@ from stguard.app.gateway.stream import REFUSED, Stream
 from stguard.app.gateway.traffic import traffic
 from stguard.app.gateway.visitors import Visitor, by_headers, visitor_of, without_login
 from stguard.app.standing import subject_with
-from stguard.app.told import Told, tell
+from stguard.app.told import Nobodies, Told, tell
 from stguard.errors import ConfigurationError, PolicyFileError, StguardError
 from stguard.keys import KeysUnavailableError
 from stguard.model import PAGE_ACTION, Facts, SignedIn
@@ -140,6 +140,7 @@ class Gateway:
         self._shared: Final = shared
         self._signouts: Final = Signouts()
         self._told: Final = Told()
+        self._nobodies: Final = Nobodies()
         self._script: str | None = None
         self._states: Final[list[State]] = [
             PolicyState(self.settings, named=policy is not None),
@@ -533,9 +534,14 @@ class Gateway:
         return policy.decide(subject, f"{PAGE_ACTION}{page}", org=org)
 
     def _tell(self, decision: Decision, subject: Subject | None, visitor: Visitor) -> None:
-        """Tell the audit of a decision that is enforced here: a refusal always, what is allowed once for each login."""
+        """Tell the audit of a decision that is enforced here: a refusal always, what is allowed once for each login.
+
+        Of requests that name nobody once a minute; the metrics count each.
+        """
         current = self.settings()
-        if current.trail is not None and self._told.first(decision, visitor.owner):
+        if current.trail is None:
+            return
+        if self._told.first(decision, visitor.owner) if subject is not None else self._nobodies.is_due(decision):
             tell(current.trail, decision, subject=subject, policy=current.policy())
 
     # --- serving
