@@ -90,6 +90,7 @@ class Standings:
         self._domains: Final[dict[str | None, dict[str, list[Who]]]] = {}
         self._given: Final[dict[str | None, dict[Who, Terms]]] = {}
         self._known: Final[dict[str | None, tuple[bool, ...]]] = {}
+        self._ever: Final[dict[Who, set[str]]] = {}
         self._nothing: Final[Terms] = (frozenset(),) * len(self._policies)
         self.sorts: Final[list[Sort]] = []
 
@@ -192,6 +193,23 @@ class Standings:
             missing = [who for who in missing if who.kind is not WhoKind.SUB or sub_of(who) not in present]
         return self.sorted(missing, org) if missing else {}
 
+    def everywhere_alike(self, named: Iterable[Who], roles: AbstractSet[str], org: str | None) -> Place | None:
+        """Return some who-keys by sort; None where one of them, or of those that go with it, is ever given some roles.
+
+        Otherwise, as far as these roles go, they are of these sorts in every org and at every moment.
+        """
+        if not self._ever:
+            for policy in self._policies:
+                for each in policy.parts.assignments:
+                    self._ever.setdefault(_whose(each.who), set()).add(each.role)
+        keys = dict.fromkeys(named)
+        for who in keys:
+            domain = (Who(WhoKind.DOMAIN, email_domain(who.value)),) if who.kind is WhoKind.EMAIL else ()
+            if any(not roles.isdisjoint(self._ever.get(_whose(each), ())) for each in (who, *domain)):
+                return None
+        self.place(org)
+        return self.sorted(keys, org)
+
     def without(self, who: Who, term: Term, org: str | None) -> tuple[Place, Place]:
         """Return all that change when the last policy gives a who-key something no more: before, and after."""
         self.place(org)
@@ -283,6 +301,11 @@ def _ranked(sort: Sort, ranks: Mapping[float, float]) -> Sort:
 def sub_of(who: Who) -> str:
     """Return a `sub` without its issuer or provider."""
     return who.value.partition("|")[2]
+
+
+def _whose(who: Who) -> Who:
+    """Return a who-key that is the same for a `sub` with every issuer and provider."""
+    return Who(WhoKind.SUB, sub_of(who)) if who.kind is WhoKind.SUB else who
 
 
 def _knows(parts: PolicyParts, org: str | None) -> bool:
