@@ -216,7 +216,11 @@ class _Comparison:
         together: they need not be there in one org at one time.
         """
         try:
-            least, most = asking.outcome(org, always), asking.outcome(org, ever)
+            most = asking.outcome(org, ever)
+            found = self._findings(most, asking.asked)
+            if not found or not (always or any(each.roles or len(each.together) > 1 for each in found)):
+                return found
+            least = asking.outcome(org, always)
             key = least.people, most.people
             if key not in self._between:
                 self._between[key] = self._told_between(least, most, asking.asked)

@@ -90,7 +90,6 @@ class Standings:
         self._domains: Final[dict[str | None, dict[str, list[Who]]]] = {}
         self._given: Final[dict[str | None, dict[Who, Terms]]] = {}
         self._known: Final[dict[str | None, tuple[bool, ...]]] = {}
-        self._ever: Final[dict[Who, set[str]]] = {}
         self._nothing: Final[Terms] = (frozenset(),) * len(self._policies)
         self.sorts: Final[list[Sort]] = []
 
@@ -115,13 +114,17 @@ class Standings:
 
     def to(self, number: int, who: Who, org: str | None) -> list[Assignment]:
         """Return the assignments of one of the policies to a who-key that count in an org."""
+        places = (org, EVERY_ORG) if self._policies[number].multi_tenant else (None,)
+        return [each for each in self._assigned(number).get(who, ()) if each.org in places]
+
+    def _assigned(self, number: int) -> Mapping[Who, list[Assignment]]:
+        """Return all assignments of one of the policies by who-key."""
         by_who = self._by_who.get(number)
         if by_who is None:
             by_who = self._by_who[number] = {}
             for each in self._policies[number].parts.assignments:
                 by_who.setdefault(each.who, []).append(each)
-        places = (org, EVERY_ORG) if self._policies[number].multi_tenant else (None,)
-        return [each for each in by_who.get(who, ()) if each.org in places]
+        return by_who
 
     def place(self, org: str | None) -> Place:
         """Return the who-keys that are given a role in an org, by sort."""
@@ -198,14 +201,15 @@ class Standings:
 
         Otherwise, as far as these roles go, they are of these sorts in every org and at every moment.
         """
-        if not self._ever:
-            for policy in self._policies:
-                for each in policy.parts.assignments:
-                    self._ever.setdefault(_whose(each.who), set()).add(each.role)
-        keys = dict.fromkeys(named)
-        for who in keys:
-            domain = (Who(WhoKind.DOMAIN, email_domain(who.value)),) if who.kind is WhoKind.EMAIL else ()
-            if any(not roles.isdisjoint(self._ever.get(_whose(each), ())) for each in (who, *domain)):
+        keys = tuple(named)
+        domains = {Who(WhoKind.DOMAIN, email_domain(who.value)) for who in keys if who.kind is WhoKind.EMAIL}
+        subs = {sub_of(who) for who in keys if who.kind is WhoKind.SUB}
+        for number in range(len(self._policies)):
+            assigned = self._assigned(number)
+            given = [assigned.get(who, []) for who in (*keys, *domains)]
+            if subs:
+                given += (its for who, its in assigned.items() if who.kind is WhoKind.SUB and sub_of(who) in subs)
+            if any(each.role in roles for its in given for each in its):
                 return None
         self.place(org)
         return self.sorted(keys, org)
@@ -301,11 +305,6 @@ def _ranked(sort: Sort, ranks: Mapping[float, float]) -> Sort:
 def sub_of(who: Who) -> str:
     """Return a `sub` without its issuer or provider."""
     return who.value.partition("|")[2]
-
-
-def _whose(who: Who) -> Who:
-    """Return a who-key that is the same for a `sub` with every issuer and provider."""
-    return Who(WhoKind.SUB, sub_of(who)) if who.kind is WhoKind.SUB else who
 
 
 def _knows(parts: PolicyParts, org: str | None) -> bool:
