@@ -58,6 +58,7 @@ def edits(base: str, *, orgs: int) -> dict[str, str]:
             "  r4: {inherits: r3, allow: [", "  r4: {inherits: r3, allow: [area0:verb0, "
         ),
         "a forbid is wider": base.replace('permission: "area1:verb1"', 'permission: "area1:*"'),
+        "a forbid closes all": base.replace('permission: "area1:verb1"', 'permission: "*:*"'),
         "a page opens to all": base.replace("p3: {permission: area1:verb5}", "p3: signed_in"),
         "two roles separated": separated(base, "r0", "r10"),
     }

@@ -186,6 +186,7 @@ class Asking:
             ],
             _marks_of(self._forms),
             doubt_counts=any(map(_doubt_counts, self._forms)),
+            doubted_roles_count=any(map(_doubted_roles_count, self._forms)),
         )
         self.sent: Final = self._sort_sent(action, names)
         self._outcomes: Final[dict[object, Outcome]] = {}
@@ -235,13 +236,17 @@ class Asking:
             found.setdefault(self._seen_as(org), []).append(org)
         return found.values()
 
-    def ever(self, orgs: Iterable[str | None]) -> Crowd | None:
-        """Return all that are there in some org at some time as one crowd; None where that stands for none of them."""
+    def ever(self, orgs: Iterable[str | None]) -> tuple[Crowd, Crowd] | None:
+        """Return who is always there in all orgs, and who ever is in one; None where that stands for none of them."""
         return self._presence.ever(tuple(orgs))
 
     def at_once(self, org: str | None, crowd: Crowd) -> Case:
         """Return the case of all that are there in some org at some time, with the who-keys of one of the orgs."""
         return self.case(org, self._presence.place(org), crowd, {crowd: ALL_TIME})
+
+    def kinds(self, crowd: Crowd) -> frozenset[Alike]:
+        """Return the kinds of who-keys that a crowd is."""
+        return self._presence.kinds(crowd)
 
     def members(self, place: Place, times: Sequence[Stretch]) -> Mapping[Alike, Sequence[Who]]:
         """Return by kind who belongs to it at some time within stretches of time."""
@@ -294,6 +299,12 @@ def _doubt_counts(asked: Form) -> bool:
     """Tell whether what might be so of somebody can change anything, not only what surely is."""
     denied = asked.denials or any(denials for _, denials in asked.permission_denials)
     return bool(denied) or any(isinstance(rule, Not) for rule in rules_in(asked.rule))
+
+
+def _doubted_roles_count(asked: Form) -> bool:
+    """Tell whether it can change anything that somebody might hold a role, not only that they surely do."""
+    denied = any(who.kind is WhoKind.ROLE for who, _, _ in _denials_in(asked))
+    return denied or any(isinstance(rule, Not) for rule in rules_in(asked.rule))
 
 
 def _marks_of(forms: Sequence[Form]) -> dict[Who, Marks]:

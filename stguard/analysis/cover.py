@@ -27,24 +27,49 @@ def cover(people: People, target: Function, *, names_all: Callable[[Fact], bool]
         names_all: whether a fact of a combination is the one worth telling: it then stands for whoever else has it.
     """
     holds = people.diagrams.holds
-    rest = people.diagrams.both(target, people.possible)
-    if rest == NEVER:
+    if people.diagrams.both(target, people.possible) == NEVER:
         return
-    if holds(rest, {}):
+    if holds(target, {}):
         yield ()
         return
-    by_itself = []
-    for fact in people.facts:
-        if holds(target, fact.values) and not (fact.weaker is not None and holds(target, fact.weaker)):
-            by_itself.append(fact)
-            yield (fact,)
-    for fact in by_itself:
-        rest = people.diagrams.without(rest, fact.holds)
+    by_itself, rest = _by_itself(people, target)
+    yield from ((fact,) for fact in by_itself)
     while (example := people.diagrams.example(rest)) is not None:
         together = _smallest(people, rest, example)
         told = tuple(fact for fact in together if names_all(fact))[:1] or together
         yield told
         rest = people.diagrams.without(rest, people.diagrams.both(*(fact.holds for fact in told)))
+
+
+def worth_telling(
+    people: People, target: Function, *, names_all: Callable[[Fact], bool]
+) -> Iterator[tuple[Fact, bool]]:
+    """Yield the facts that `cover` may yield for combinations they are part of, and whether it surely does.
+
+    It does where somebody has only that one of them: then no other stands for them.
+    """
+    if people.diagrams.holds(target, {}):
+        return
+    _, rest = _by_itself(people, target)
+    worth = [fact for fact in people.facts if names_all(fact)]
+    for fact in worth:
+        having = people.diagrams.both(rest, fact.holds)
+        if having != NEVER:
+            others = people.diagrams.any(other.holds for other in worth if other is not fact)
+            yield fact, people.diagrams.without(having, others) != NEVER
+
+
+def _by_itself(people: People, target: Function) -> tuple[list[Fact], Function]:
+    """Return the facts that put somebody into a set by themselves, and when somebody else is in it."""
+    holds, rest = people.diagrams.holds, people.diagrams.both(target, people.possible)
+    found = [
+        fact
+        for fact in people.facts
+        if holds(target, fact.values) and not (fact.weaker is not None and holds(target, fact.weaker))
+    ]
+    for fact in found:
+        rest = people.diagrams.without(rest, fact.holds)
+    return found, rest
 
 
 def _smallest(people: People, target: Function, example: dict[int, bool]) -> Together:

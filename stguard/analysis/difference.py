@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from stguard import engine
 from stguard.analysis.because import Because
 from stguard.analysis.circumstances import Asking, Side, orgs_of
-from stguard.analysis.cover import cover
+from stguard.analysis.cover import cover, worth_telling
 from stguard.analysis.diagram import NEVER, EntangledError
 from stguard.analysis.people import MEMBER, Denied
 from stguard.analysis.question import SECTION_ACTION, THIS, actions
 from stguard.analysis.standings import Standings, term_of
 from stguard.errors import quote
-from stguard.model import EVERY_ORG
+from stguard.model import EVERY_ORG, WhoKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from stguard.analysis.circumstances import Case, Outcome
     from stguard.analysis.cover import Together
-    from stguard.analysis.people import Fact, People
+    from stguard.analysis.diagram import Function
+    from stguard.analysis.people import Alike, Fact, People
     from stguard.analysis.presence import Crowd
     from stguard.analysis.question import Question
     from stguard.policy import Policy
@@ -121,6 +122,7 @@ class _Comparison:
         self._lasting = any(each.since is not None or each.until is not None for each in assignments)
         self._worked_out: dict[object, Outcome] = {}
         self._found: dict[People, tuple[Finding, ...]] = {}
+        self._between: dict[tuple[People, People], Sequence[Finding] | None] = {}
         # Where something may be decided otherwise though the question is the same, with the roles that may do it.
         touched = ((org, self._changed_roles(org), self._standings.known_alike(org)) for org in self._orgs)
         self._touched = {org: (roles, known) for org, roles, known in touched if roles or not known}
@@ -174,49 +176,77 @@ class _Comparison:
         if before is not after:
             lines[after][ANONYMOUS, because.general(gained=after)] = {None: None}
         pairs: dict[Finding, Where] = {}
-        for found, orgs, cases in self._changes(asking):
+        for found, orgs, case in self._changes(asking):
+            where = dict.fromkeys(orgs)
             if found.roles:  # of which nothing depends on who is there
-                pairs.setdefault(found, {}).update(dict.fromkeys(orgs))
+                pairs.setdefault(found, {}).update(where)
                 continue
-            for case in cases:
-                for line in _told(found, case, because):
-                    lines[found.gained].setdefault(line, {})[case.org] = None
+            for line in _told(found, case, because):
+                lines[found.gained].setdefault(line, {}).update(where)
         for found, where in pairs.items():
             who = " and ".join(f"role:{role}" for role in sorted(found.roles))
             lines[found.gained].setdefault((who, because.general(gained=found.gained)), {}).update(where)
         return lines
 
-    def _changes(self, asking: Asking) -> Iterator[tuple[Finding, Iterable[str | None], Iterable[Case]]]:
-        """Yield who gains and loses something, with the orgs where that is so and a case in each."""
+    def _changes(self, asking: Asking) -> Iterator[tuple[Finding, Sequence[str | None], Case]]:
+        """Yield who gains and loses something, with the orgs where that is so and a case that stands for them."""
         differ = tuple(self._orgs_that_differ(asking.asked))
         # In one org at one moment, everybody at once is just who is there.
-        crowd = asking.ever(differ) if len(differ) > 1 or self._lasting else None
+        crowds = asking.ever(differ) if len(differ) > 1 or self._lasting else None
         for orgs in asking.alike(differ):
-            at_once = None if crowd is None else self._at_once(asking, orgs[0], crowd)
-            if crowd is not None and at_once is not None:
+            at_once = None if crowds is None else self._at_once(asking, orgs[0], *crowds)
+            if crowds is not None and at_once is not None:
+                always, crowd = crowds
+                # Who is always there is that in all of these orgs, under the same names and for the same reason.
+                same = asking.kinds(always) | {None} if self._standings.known_alike(orgs[0]) else frozenset()
                 for found in at_once:
-                    yield found, orgs, (asking.at_once(org, crowd) for org in orgs)
+                    if found.roles or all(fact.alike in same for fact in found.together):
+                        yield found, orgs, asking.at_once(orgs[0], crowd)
+                    else:
+                        yield from ((found, (org,), asking.at_once(org, crowd)) for org in orgs)
                 continue
             for org in orgs:
                 for whole in asking.cases(org):
-                    yield from ((found, (org,), (case,)) for case, found in self._by_moment(whole, asking.asked))
+                    yield from ((found, (org,), case) for case, found in self._by_moment(whole, asking.asked))
 
-    def _at_once(self, asking: Asking, org: str | None, ever: Crowd) -> Sequence[Finding] | None:
+    def _at_once(self, asking: Asking, org: str | None, always: Crowd, ever: Crowd) -> Sequence[Finding] | None:
         """Return who gains and loses something of all that are there in some org at some time.
 
         By one fact alone, that is so wherever there is such a fact, whoever else is there. None where it takes several
         together: they need not be there in one org at one time.
         """
         try:
-            found = self._findings(asking.outcome(org, ever), asking.asked)
+            most = asking.outcome(org, ever)
+            found = self._findings(most, asking.asked)
+            if not found or not (always or any(each.roles or len(each.together) > 1 for each in found)):
+                return found
+            least = asking.outcome(org, always)
+            key = least.people, most.people
+            if key not in self._between:
+                self._between[key] = self._told_between(least, most, asking.asked)
         except EntangledError:
             return None
+        return self._between[key]
+
+    def _told_between(self, least: Outcome, most: Outcome, asked: Sequence[Question]) -> Sequence[Finding] | None:
+        """Return who gains and loses something of the most people, if the same is told of every crowd with the least.
+
+        A fact that stands for whoever has it is told though it takes others besides. Of fewer people no more such facts
+        may be told, and of more people those that are surely told still are: what may be told of the most and surely is
+        of the least, is told of all between.
+        """
+        found = self._findings(most, asked)
         if any(len(each.together) > 1 for each in found):
             return None
         pairs = [each for each in found if each.roles]
         if pairs:
-            nobody = self._findings(asking.outcome(org, frozenset()), asking.asked)
-            if any(each not in nobody for each in pairs):
+            always = self._findings(least, asked)
+            if any(each not in always for each in pairs):
+                return None
+        surely = {worth for worth, surely in _worth_telling(least, asked) if surely}
+        for worth, _ in _worth_telling(most, asked):
+            domain = worth.alike if worth.alike is not None and worth.alike.kind is WhoKind.DOMAIN else None
+            if worth not in surely or (domain is not None and _is_told_by_email(domain, most.people)):
                 return None
         return found
 
@@ -254,23 +284,60 @@ def _told(found: Finding, case: Case, because: Because) -> Iterator[tuple[str, s
 
 def _findings(outcome: Outcome, asked: Sequence[Question]) -> Iterator[Finding]:
     """Yield who gains and loses something."""
+    for gained, pairs, only in _only_one_allows(outcome, asked):
+        yield from (Finding(gained, roles) for roles in pairs)
+        together = cover(outcome.people, only, names_all=_naming_all(outcome.people))
+        yield from (Finding(gained, together=each) for each in together)
+
+
+def _only_one_allows(
+    outcome: Outcome, asked: Sequence[Question]
+) -> Iterator[tuple[bool, list[frozenset[str]], Function]]:
+    """Yield when somebody loses and when they gain something, and first which roles they then hold together.
+
+    Whoever holds two roles that may no longer be held together is left out of the rest.
+    """
     old, new = outcome.allowed
     if old == new:
         return
     people, diagrams = outcome.people, outcome.people.diagrams
-    unknown = {fact.doubt for fact in people.facts if _denied_otherwise(fact)}
-
-    def names_all(fact: Fact) -> bool:
-        return _denied_otherwise(fact) or (fact.unknown is not None and fact.unknown in unknown)
-
     for gained in (False, True):
         only = diagrams.without(*((new, old) if gained else (old, new)))
+        pairs = []
         for roles in _pairs(asked[not gained].separations - asked[gained].separations):
             meet = diagrams.both(only, people.possible, outcome.answers[not gained].meet(roles))
             if meet != NEVER:
-                yield Finding(gained, roles)
+                pairs.append(roles)
                 only = diagrams.without(only, meet)
-        yield from (Finding(gained, together=each) for each in cover(people, only, names_all=names_all))
+        yield gained, pairs, only
+
+
+def _naming_all(people: People) -> Callable[[Fact], bool]:
+    """Return what tells the facts that stand for whoever has them: whom forbids name under one policy only."""
+    unknown = {fact.doubt for fact in people.facts if _denied_otherwise(fact)}
+    return lambda fact: _denied_otherwise(fact) or (fact.unknown is not None and fact.unknown in unknown)
+
+
+class Worth(NamedTuple):
+    """Hold a fact that is worth telling though it takes others besides, by what it is among whichever people."""
+
+    gained: bool
+    alike: Alike | None
+    prefix: str | None
+    unknown: str | None
+
+
+def _worth_telling(outcome: Outcome, asked: Sequence[Question]) -> Iterator[tuple[Worth, bool]]:
+    """Yield what may be told of these people or of a part of them, and whether it is told of all they are a part of."""
+    people = outcome.people
+    for gained, _, only in _only_one_allows(outcome, asked):
+        for fact, surely in worth_telling(people, only, names_all=_naming_all(people)):
+            yield Worth(gained, fact.alike, fact.prefix, fact.unknown), surely
+
+
+def _is_told_by_email(domain: Alike, people: People) -> bool:
+    """Tell whether an e-mail of a domain may be told in its place."""
+    return any(fact.alike is not None and fact.alike.domain == domain.marks for fact in people.facts)
 
 
 def _denied_otherwise(fact: Fact) -> bool:

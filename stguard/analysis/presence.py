@@ -53,6 +53,7 @@ class Presence:
         named: Mapping[Who, Marks],
         *,
         doubt_counts: bool,
+        doubted_roles_count: bool,
     ) -> None:
         """Take what policies say of who-keys, and what of that matters.
 
@@ -61,12 +62,14 @@ class Presence:
             effects: of each policy, what holding a role changes; roles that change nothing are left out.
             named: the who-keys that rules and forbids name, with what they do with them.
             doubt_counts: whether what might be so of somebody can change anything, not only what surely is.
+            doubted_roles_count: whether that can change anything which somebody might be given a role by.
         """
         self._standings: Final = standings
         self._effects: Final = effects
         self._roles: Final = frozenset(role for each in effects for role in each)
         self._marks: Final = named
         self._doubt_counts: Final = doubt_counts
+        self._doubted_roles_count: Final = doubted_roles_count
         self._numbers: Final[dict[Alike, int]] = {}
         self._states: Final[dict[object, int]] = {}
         self._alike: Final[list[Alike]] = []
@@ -109,16 +112,20 @@ class Presence:
         """Return the who-keys of an org that can matter."""
         return self._there(org)[0]
 
-    def ever(self, orgs: tuple[str | None, ...]) -> Crowd | None:
-        """Return all that are there in some org at some time as one crowd, of which each that there is is a part.
+    def ever(self, orgs: tuple[str | None, ...]) -> tuple[Crowd, Crowd] | None:
+        """Return who is there in every org at every moment, and all that are there in some org at some time.
 
-        None where one more in a crowd can change what holds for the others: then that crowd stands for none of them.
+        Each crowd that there is has the first as a part, and is a part of the second. None where one more in a crowd
+        can change what holds for the others: then the second stands for none of them.
         """
-        if self._marks:
+        named = self._standings.everywhere_alike(self._marks, self._roles, orgs[0]) if self._marks and orgs else {}
+        if named is None:
             return None
+        always = frozenset(self._pieces(number)[0][1] for number in named) - {_NOBODY}
         shapes = self._standings.shapes(self._roles, orgs)
-        crowd = frozenset(alike for shape in shapes for _, alike in self._pieces(shape)) - {_NOBODY}
-        return crowd if self._shared.isdisjoint(crowd) else None
+        crowd = always.union(alike for shape in shapes for _, alike in self._pieces(shape)) - {_NOBODY}
+        for_all = any(self._alike[number].kind is WhoKind.EVERYONE for number in crowd)
+        return None if for_all or (self._doubted_roles_count and crowd != always) else (always, crowd)
 
     def members(self, place: Place, times: Sequence[Stretch]) -> Mapping[Alike, Sequence[Who]]:
         """Return by kind who belongs to it at some time within stretches of time."""

@@ -114,13 +114,17 @@ class Standings:
 
     def to(self, number: int, who: Who, org: str | None) -> list[Assignment]:
         """Return the assignments of one of the policies to a who-key that count in an org."""
+        places = (org, EVERY_ORG) if self._policies[number].multi_tenant else (None,)
+        return [each for each in self._assigned(number).get(who, ()) if each.org in places]
+
+    def _assigned(self, number: int) -> Mapping[Who, list[Assignment]]:
+        """Return all assignments of one of the policies by who-key."""
         by_who = self._by_who.get(number)
         if by_who is None:
             by_who = self._by_who[number] = {}
             for each in self._policies[number].parts.assignments:
                 by_who.setdefault(each.who, []).append(each)
-        places = (org, EVERY_ORG) if self._policies[number].multi_tenant else (None,)
-        return [each for each in by_who.get(who, ()) if each.org in places]
+        return by_who
 
     def place(self, org: str | None) -> Place:
         """Return the who-keys that are given a role in an org, by sort."""
@@ -191,6 +195,24 @@ class Standings:
             present = self._with_sub(org)
             missing = [who for who in missing if who.kind is not WhoKind.SUB or sub_of(who) not in present]
         return self.sorted(missing, org) if missing else {}
+
+    def everywhere_alike(self, named: Iterable[Who], roles: AbstractSet[str], org: str | None) -> Place | None:
+        """Return some who-keys by sort; None where one of them, or of those that go with it, is ever given some roles.
+
+        Otherwise, as far as these roles go, they are of these sorts in every org and at every moment.
+        """
+        keys = tuple(named)
+        domains = {Who(WhoKind.DOMAIN, email_domain(who.value)) for who in keys if who.kind is WhoKind.EMAIL}
+        subs = {sub_of(who) for who in keys if who.kind is WhoKind.SUB}
+        for number in range(len(self._policies)):
+            assigned = self._assigned(number)
+            given = [assigned.get(who, []) for who in (*keys, *domains)]
+            if subs:
+                given += (its for who, its in assigned.items() if who.kind is WhoKind.SUB and sub_of(who) in subs)
+            if any(each.role in roles for its in given for each in its):
+                return None
+        self.place(org)
+        return self.sorted(keys, org)
 
     def without(self, who: Who, term: Term, org: str | None) -> tuple[Place, Place]:
         """Return all that change when the last policy gives a who-key something no more: before, and after."""
