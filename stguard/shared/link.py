@@ -13,7 +13,7 @@ import threading
 import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from stguard.errors import ConfigurationError, quote
 from stguard.shared.vault import Vault
@@ -25,6 +25,9 @@ URL_VARIABLE: Final = "STGUARD_REDIS_URL"
 """Environment variable that names the engine: `redis://`, `rediss://` (TLS) or `unix://`."""
 
 SCHEMES: Final = ("redis", "rediss", "unix")
+
+_CHECKS: Final = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}
+"""Options of an address that decide whether TLS checks who answers, and the one value that each may have."""
 
 DEADLINE: Final = 1.0
 """Seconds after which a call of the engine is given up."""
@@ -125,6 +128,13 @@ class Link:
             raise ConfigurationError(
                 f"${URL_VARIABLE} begins with one of {', '.join(f'`{each}://`' for each in SCHEMES)}"
             )
+        # SECURITY: who is in between would read the password and could hold back sign-outs.
+        for option, values in parse_qs(urlsplit(url).query, keep_blank_values=True).items():
+            if any(value != _CHECKS.get(option, value) for value in values):
+                raise ConfigurationError(
+                    f"`{option}` in ${URL_VARIABLE} switches off the check of who answers; leave it out, "
+                    "and name a certificate authority of your own with `ssl_ca_certs`"
+                )
         if not stale > 0 or not deadline > 0 or not every > 0:
             raise ConfigurationError(
                 f"`stale`, `deadline` and `every` are seconds above 0, got {stale}, {deadline}, {every}"
