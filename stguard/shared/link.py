@@ -12,10 +12,12 @@ import queue
 import threading
 import time
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from stguard.errors import ConfigurationError, quote
+from stguard.shared.causes import cause
 from stguard.shared.vault import Vault
 
 if TYPE_CHECKING:
@@ -25,6 +27,12 @@ URL_VARIABLE: Final = "STGUARD_REDIS_URL"
 """Environment variable that names the engine: `redis://`, `rediss://` (TLS) or `unix://`."""
 
 SCHEMES: Final = ("redis", "rediss", "unix")
+
+_CHECKS: Final = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}
+"""Options of an address that decide whether TLS checks who answers, and the one value that each may have."""
+
+_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+"""Options of an address that name a file."""
 
 DEADLINE: Final = 1.0
 """Seconds after which a call of the engine is given up."""
@@ -125,6 +133,19 @@ class Link:
             raise ConfigurationError(
                 f"${URL_VARIABLE} begins with one of {', '.join(f'`{each}://`' for each in SCHEMES)}"
             )
+        self._tls: Final = urlsplit(url).scheme == "rediss"
+        # SECURITY: who is in between would read the password and could hold back sign-outs.
+        for option, values in parse_qs(urlsplit(url).query, keep_blank_values=True).items():
+            if any(value != _CHECKS.get(option, value) for value in values):
+                raise ConfigurationError(
+                    f"`{option}` in ${URL_VARIABLE} switches off the check of who answers; leave it out, "
+                    "and name a certificate authority of your own with `ssl_ca_certs`"
+                )
+            if option.startswith("ssl_") and not self._tls:
+                raise ConfigurationError(f"{quote(option)} in ${URL_VARIABLE} needs an address with `rediss://`")
+            missing = [value for value in values if option in _FILES and not Path(value).is_file()]
+            if missing:
+                raise ConfigurationError(f"`{option}` in ${URL_VARIABLE} names no file: {quote(missing[0])}")
         if not stale > 0 or not deadline > 0 or not every > 0:
             raise ConfigurationError(
                 f"`stale`, `deadline` and `every` are seconds above 0, got {stale}, {deadline}, {every}"
@@ -145,10 +166,12 @@ class Link:
         self._clock: Final = clock
         self._errors: Final = (redis.RedisError, OSError)
         self._slow: Final = (redis.TimeoutError, TimeoutError)
+        # redis-py 5 asks for no host name by itself.
+        checks = {"ssl_check_hostname": True} if self._tls else {}
         try:
             # Given up once it fails: this decides itself when to try again.
             self.client: Final[Client] = redis.Redis.from_url(
-                url, socket_timeout=deadline, socket_connect_timeout=deadline, retry=Retry(NoBackoff(), 0)
+                url, socket_timeout=deadline, socket_connect_timeout=deadline, retry=Retry(NoBackoff(), 0), **checks
             )
         except ValueError as error:
             # SECURITY: the message of the library may repeat the address, which holds a password.
@@ -333,9 +356,12 @@ class Link:
             self._contact = Contact.LOST
         _LOG.error(
             "replicas: no contact (%s), trying again; what is known here counts for %d more seconds",
-            type(error).__name__,  # SECURITY: its text may hold the address, with a password
+            self._why(error),
             max(0, self.stale - self.age),
         )
+
+    def _why(self, error: Exception) -> str:
+        return cause(error, tls=self._tls, met=self._contact is not Contact.NEVER)
 
     # --- writing
 
@@ -350,7 +376,7 @@ class Link:
                 tries = 0
             except self._errors as error:
                 if tries == 0:
-                    _LOG.error("replicas: writing failed (%s); trying again", type(error).__name__)
+                    _LOG.error("replicas: writing failed (%s); trying again", self._why(error))
                 self._closed.wait(PAUSES[min(tries, len(PAUSES) - 1)])
                 tries += 1
                 self._to_write.set()

@@ -19,6 +19,8 @@ from tests.ports import unused
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.shared.certificates import Papers
+
 SERVER = "/usr/bin/redis-server"
 SECRET = "the secret of all replicas in these tests"  # noqa: S105  a test's own
 
@@ -74,6 +76,31 @@ class Engine:
     def thaw(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+
+
+class TlsEngine(Engine):
+    """Be a server that speaks nothing but TLS.
+
+    Attributes:
+        shown: the certificate that it shows.
+    """
+
+    def __init__(self, folder: Path, *, shown: Papers, client: Papers, authority: Path) -> None:
+        """Take what it shows, what its client in `start` shows, and a file with who signs certificates of clients."""
+        super().__init__(folder)
+        self.shown = shown
+        self._client, self._authority = client, authority
+
+    def client(self) -> Redis:
+        # What it shows may be wrong on purpose: those who are tested must notice.
+        return Redis(host="127.0.0.1", port=self.port, socket_timeout=5, ssl=True, ssl_cert_reqs="none",
+                     ssl_check_hostname=False, ssl_certfile=str(self._client.certificate),
+                     ssl_keyfile=str(self._client.key))  # fmt: skip
+
+    def start(self, *options: str) -> None:
+        super().start("--port", "0", "--tls-port", str(self.port), "--tls-cert-file", str(self.shown.certificate),
+                      "--tls-key-file", str(self.shown.key), "--tls-ca-cert-file", str(self._authority),
+                      *options)  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -148,7 +148,7 @@ def test_a_copy_counts_at_a_start_for_three_days_after_the_last_contact(
     with pytest.raises(PolicyFileError, match="can't be reached"):
         again.current()
     engine.start()
-    until(lambda: again.board.seen is not None)
+    until(lambda: again._link.contact is Contact.HELD)
     assert pages(again) == ["home"]
 
 
