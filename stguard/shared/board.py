@@ -381,6 +381,9 @@ class SharedBoard:
         self._take(posted)
         return posted
 
+    def keep(self) -> None:
+        """Keep nothing: who asks for the policy keeps it."""
+
     def flush(self, client: Client) -> None:
         """Write what waits: nothing does, who saves waits for it."""
 

@@ -90,6 +90,10 @@ class Part(Protocol):
         """Read what changed."""
         ...
 
+    def keep(self) -> None:
+        """Keep on the disk what must outlive this process, whether or not the engine can be written."""
+        ...
+
     def flush(self, client: Client) -> None:
         """Write what waits to be written; nothing may be forgotten before it is written."""
         ...
@@ -371,6 +375,8 @@ class Link:
             self._to_write.wait()
             self._to_write.clear()
             try:
+                for part in self._parts:
+                    part.keep()
                 for part in self._parts:
                     part.flush(self.client)
                 tries = 0

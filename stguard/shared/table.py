@@ -263,7 +263,6 @@ class SharedTable(LocalTable):
 
     def flush(self, client: Client) -> None:
         """Write what waits."""
-        self._keep()
         while self._waiting:
             with self._lock:
                 now = self._clock()
@@ -283,7 +282,7 @@ class SharedTable(LocalTable):
         left = known.ends - self._clock()
         return left > 0 and (value is None or lives < left - SLACK)
 
-    def _keep(self) -> None:
+    def keep(self) -> None:
         """Keep the keys on the disk, from time to time."""
         now = self._clock()
         if self._kept is None or not self._to_keep or (self._kept_at is not None and now - self._kept_at < KEEP_EVERY):

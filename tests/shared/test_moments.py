@@ -11,6 +11,7 @@ import pytest
 from stguard.moments import LocalMoments, Moments
 from stguard.shared.kept import Kept
 from stguard.shared.moments import SharedMoments
+from stguard.shared.table import SharedTable
 from stguard.sources import propelauth
 from tests.shared.engine import Engine, until
 
@@ -93,6 +94,20 @@ def test_it_holds_at_once_while_the_engine_is_away_and_everywhere_when_it_is_bac
     assert there.moment("ann") is None
     engine.start()
     until(lambda: there.moment("ann") is not None)
+
+
+def test_it_is_on_the_disk_though_the_engine_is_away_and_others_wait_to_write(
+    replica: Callable[[], Link], engine: Engine, tmp_path: Path
+) -> None:
+    link, kept = replica(), Kept(tmp_path / "here")
+    ended = SharedTable(link, "ended", kept=kept, only_grows=True)
+    here = SharedMoments(link, kept=kept)
+    link.start(patience=10)
+    engine.stop()
+    ended.put("login", b"", lives=1000)
+    here.end("ann", 5000.0)
+    until((tmp_path / "here" / "signed-out.json").exists)
+    assert SharedMoments(replica(), kept=kept).moment("ann") is not None
 
 
 @pytest.mark.parametrize("moment", [1.79e12, 1e300, -5.0])
