@@ -254,7 +254,7 @@ class Link:
 
     @property
     def _is_read(self) -> bool:
-        return all(part.seen is not None for part in self._parts)
+        return self._contact is Contact.HELD and all(part.seen is not None for part in self._parts)
 
     def close(self) -> None:
         """End the threads and the connections."""

@@ -101,7 +101,8 @@ def test_what_was_typed_survives_a_restart_of_the_server(chromium: Browser, tmp_
         with app.running():
             expect(connecting).to_have_count(0)
             page.keyboard.type("rolse")
-            expect(page.locator(".line.error")).to_have_count(1)  # the new session has drawn the page
+            # The new session has drawn the page: asked for after 5 s, then after 10 and 20 more.
+            expect(page.locator(".line.error")).to_have_count(1, timeout=60_000)
             for _ in "rolse":
                 page.keyboard.press("Backspace")
             page.keyboard.type("# after\n")
@@ -136,7 +137,8 @@ def test_what_somebody_else_saved_during_a_restart_is_shown_and_not_overwritten(
         with app.running():
             expect(connecting).to_have_count(0)
             page.keyboard.type("# more\n")
-            expect(page.get_by_text("Somebody else has changed the policy since you opened it.")).to_be_visible()
+            theirs = page.get_by_text("Somebody else has changed the policy since you opened it.")
+            expect(theirs).to_be_visible(timeout=60_000)
             expect(page.get_by_label("The policy.")).to_have_value(f"{POLICY}# first\n# mine\n# more\n")
             expect(page.get_by_text("+# theirs")).to_be_visible()
             expect(page.get_by_role("button", name="Show what this changes")).to_have_count(0)
