@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 TOLD_LIMIT: Final = 4096
 """Most allowed actions that are remembered as told; then it begins anew."""
 
-
 EVERY: Final = 60.0
 """Seconds in which requests of nobody for the same are told once."""
 

@@ -345,7 +345,7 @@ def _new_texts(
             raise EditError(f"no policy at {quote(snapshot.path)}; put it back, or take it from `stguard history`")
         first = next(each for each in broken.problems if each.severity is Severity.ERROR)
         raise EditError(f"the policy has errors, mend them first: {first}")
-    assert not isinstance(edit, str | Mapping)  # noqa: S101
+    assert not isinstance(edit, str | Mapping)  # noqa: S101  both were answered above
     made: Mapping[str, str | None] = dict(edit.apply(before, snapshot.texts, now=now))
     return made
 

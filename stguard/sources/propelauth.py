@@ -57,10 +57,15 @@ _strangers: Final[set[str]] = set()
 def share(moments: Moments) -> None:
     """Take moments that other replicas have too; they are told what was ended before."""
     mine = _ended[0]
-    _ended[0] = moments  # first, so that nothing that ends meanwhile is missed
+    known = mine.items() if isinstance(mine, LocalMoments) else {}
+    for who, moment in known.items():
+        moments.end(who, moment)
+    _ended[0] = moments
+    # SECURITY: told before the change, so that no login counts again in between, and after it what ended meanwhile.
     if isinstance(mine, LocalMoments):
         for who, moment in mine.items().items():
-            moments.end(who, moment)
+            if known.get(who) != moment:
+                moments.end(who, moment)
 
 
 class PropelAuth:
